@@ -1,0 +1,121 @@
+"""The model contract: what a deployment promises, without saying who may call it.
+
+Place in the path: a model's file in `deployments/` exports a `ModelSpec`; `graphs/` turns it
+into a Serve application; `ingress/` reads its operations to parse, estimate and dispatch.
+This module does not start anything and knows neither callers nor HTTP.
+
+A model is a plain class. Its `__init__` takes its settings and loads weights; each operation is
+one async method:
+
+    async def greet(self, request: GreetRequest, call: CallContext) -> Reply: ...
+    async def chat(self, request: ChatRequest, call: CallContext) -> AsyncIterator[Chunk]: ...
+
+A method that yields `Chunk`s may be called for a stream; one that returns a `Reply` may not.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from core.work import NO_WORK, WorkUnits
+
+
+class Frozen(BaseModel):
+    """Base of every settings model: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelCard(Frozen):
+    """What the gateway knows about one served model. One entry of its `user_config`."""
+
+    id: str
+    spec: str
+    """Import path of the model's `ModelSpec`, as `deployments.echo:SPEC`."""
+    application: str | None = None
+    """Serve application to call; the model id with `/` as `--` when not given."""
+    revision: str = "1"
+    """Changes whenever answers may change: part of every cache key."""
+    context_window: int | None = None
+    """Tokens of prompt and output together, for models that have such a limit."""
+    max_output_tokens: int | None = None
+    """Output reserved and allowed when a request names no maximum."""
+    aliases: tuple[str, ...] = ()
+    """Other names that clients may call this model by."""
+    owned_by: str = "carillon"
+    created: int = 1_790_000_000
+    description: str = ""
+
+    @property
+    def application_name(self) -> str:
+        return self.application or self.id.replace("/", "--")
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """What a model may know of a call: enough to trace and isolate, never who is calling."""
+
+    request_id: str
+    isolation: str = ""
+    """Opaque tenant salt: prefix caches keyed with it never leak timing across tenants."""
+
+
+class Reply(NamedTuple):
+    """A whole answer: bytes ready for the wire, and the work really done."""
+
+    body: bytes
+    units: WorkUnits = NO_WORK
+    media_type: str = "application/json"
+
+
+class Chunk(NamedTuple):
+    """A piece of a streamed answer.
+
+    `units` is cumulative: the last chunk that arrived says what to bill, even if the replica
+    dies before the next one.
+    """
+
+    data: bytes
+    units: WorkUnits = NO_WORK
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing a model can do, named by its method.
+
+    Args:
+        method: name of the async method on the model class.
+        request: pydantic type of the request; validated once, by the gateway.
+        estimate: upper bound of the work, known before it is done. It is what admission
+            reserves, so an operation without one cannot be constructed, nor its route mounted.
+        stream_method: method that yields `Chunk`s when the request asks for a stream.
+        cacheable: whether an identical request may be answered from the response cache.
+    """
+
+    method: str
+    request: type[BaseModel]
+    estimate: Callable[[Any, ModelCard], WorkUnits]
+    stream_method: str | None = None
+    cacheable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """Everything the system needs to serve a model family.
+
+    Args:
+        family: the modality ("chat", "embeddings", ...); the default model of a request is
+            the first configured one of its family.
+        model: the class; importing its module must not import heavy libraries.
+        settings: pydantic type of the `engine` settings in `serve_config.yaml`.
+        operations: what it can do, by public name.
+        options: default Serve deployment options (`max_ongoing_requests`, ...).
+    """
+
+    family: str
+    model: type
+    settings: type[Frozen]
+    operations: Mapping[str, Operation]
+    options: Mapping[str, Any] = field(default_factory=dict)

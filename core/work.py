@@ -1,0 +1,41 @@
+"""Work units: what a request costs, in the unit of its modality.
+
+Place in the path: estimated before work (admission reserves them), measured after it
+(settlement corrects them). This module does not know prices; a price book turns units to money.
+"""
+
+from dataclasses import asdict, dataclass, fields
+
+
+@dataclass(frozen=True, slots=True)
+class WorkUnits:
+    """A non-negative amount of work; every field is a count of its unit.
+
+    `input_tokens` includes `cached_tokens`; `output_tokens` includes `reasoning_tokens`
+    (the convention of OpenAI's `usage` object, so what the client reads is what is billed).
+    """
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    characters: int = 0
+    pixel_steps: int = 0
+    audio_ms: int = 0
+    video_pixel_ms: int = 0
+    rows: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Model tokens in and out: the amount that token windows count."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: "WorkUnits") -> "WorkUnits":
+        return WorkUnits(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def nonzero(self) -> dict[str, int]:
+        """The fields that are not zero, for events and logs."""
+        return {name: count for name, count in asdict(self).items() if count}
+
+
+NO_WORK = WorkUnits()
