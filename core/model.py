@@ -8,9 +8,10 @@ A model is a plain class. Its `__init__` takes its settings and loads weights; e
 one async method:
 
     async def greet(self, request: GreetRequest, call: CallContext) -> Reply: ...
-    async def chat(self, request: ChatRequest, call: CallContext) -> AsyncIterator[Chunk]: ...
+    async def chat_stream(self, request: ChatRequest, call: CallContext) -> Chunks: ...
 
-A method that yields `Chunk`s may be called for a stream; one that returns a `Reply` may not.
+It may also have `async start()` (load what needs a running event loop), `async check_health()`
+(raise to be replaced) and `async stop()`.
 """
 
 from collections.abc import Callable, Mapping
@@ -53,13 +54,18 @@ class ModelCard(Frozen):
         return self.application or self.id.replace("/", "--")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallContext:
     """What a model may know of a call: enough to trace and isolate, never who is calling."""
 
     request_id: str
     isolation: str = ""
     """Opaque tenant salt: prefix caches keyed with it never leak timing across tenants."""
+    reserved: WorkUnits = NO_WORK
+    """What admission reserved: the engine must not produce more than this."""
+    done: WorkUnits = NO_WORK
+    """Work done so far. An engine that can count keeps it current, so that a call that is cut
+    short is still billed for what was really produced."""
 
 
 class Reply(NamedTuple):
@@ -74,11 +80,13 @@ class Chunk(NamedTuple):
     """A piece of a streamed answer.
 
     `units` is cumulative: the last chunk that arrived says what to bill, even if the replica
-    dies before the next one.
+    dies before the next one. `last` is set by the replica, never by a model: it tells the
+    gateway to settle before the caller sees the end.
     """
 
     data: bytes
     units: WorkUnits = NO_WORK
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,180 @@
+"""Embeddings: sentence-transformers models with dynamic batching.
+
+Place in the path: step 4. Texts of requests that arrive together go through the model as one
+batch, sorted by length so that little is padding. It truncates only when asked to.
+"""
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+import orjson
+from ray import serve
+
+from core.embedding import EmbeddingRequest, estimate_embedding
+from core.errors import ContextOverflow, InvalidRequest
+from core.model import CallContext, Frozen, ModelSpec, Operation, Reply
+from core.work import WorkUnits
+from models.sources import locate
+
+MAX_BATCH_REQUESTS = 64
+BATCH_WAIT_S = 0.002
+
+
+class EmbeddingSettings(Frozen):
+    """`engine` settings of an embedding model."""
+
+    name: str
+    """Name that answers carry."""
+    source: str
+    """Weights; see `models.sources`."""
+    on_overflow: Literal["error", "truncate"] = "error"
+    """What to do with an input over the model's window when the request does not say."""
+    device: str = "cpu"
+    micro_batch: int = 32
+    """Inputs per forward pass."""
+    threads: int | None = None
+    """CPU threads of one forward pass; None leaves it to torch."""
+
+
+class Embeddings:
+    """One sentence encoder."""
+
+    def __init__(self, settings: EmbeddingSettings) -> None:
+        import torch
+        from sentence_transformers import SentenceTransformer
+
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
+        self.settings = settings
+        self.torch = torch
+        self.encoder = SentenceTransformer(locate(settings.source), device=settings.device).eval()
+        self.window = int(self.encoder.max_seq_length)
+        self.dimensions = int(self.encoder.get_embedding_dimension())
+        self.prefix, self.suffix = _special_tokens(self.encoder.tokenizer)
+        self.vocabulary = len(self.encoder.tokenizer)
+        # One worker: forward passes share the cores anyway, and the event loop stays free.
+        self.worker = ThreadPoolExecutor(1, "embed")
+
+    async def embed(self, request: EmbeddingRequest, call: CallContext) -> Reply:
+        """One vector per input, in OpenAI's envelope."""
+        dimensions = self._dimensions(request)
+        tokens = self._tokens(request)
+        units = WorkUnits(input_tokens=sum(len(ids) for ids in tokens))
+        vectors = self._cut(await self._encode(tokens), dimensions)
+        return Reply(self._body(request, vectors, units), units)
+
+    def _dimensions(self, request: EmbeddingRequest) -> int:
+        asked = request.dimensions or self.dimensions
+        if asked > self.dimensions:
+            raise InvalidRequest(f"this model has {self.dimensions} dimensions", "dimensions")
+        return asked
+
+    def _tokens(self, request: EmbeddingRequest) -> list[list[int]]:
+        """Token ids of each input, special tokens included."""
+        inputs = request.texts_or_tokens()
+        if isinstance(inputs[0], str):
+            encoded = self.encoder.tokenizer(inputs, truncation=False, verbose=False)["input_ids"]
+        else:
+            encoded = [self._checked(ids, index) for index, ids in enumerate(inputs)]
+        limit = self._limit(request)
+        return [self._fit(ids, limit, index) for index, ids in enumerate(encoded)]
+
+    def _checked(self, ids: Any, index: int) -> list[int]:
+        if not all(0 <= token < self.vocabulary for token in ids):
+            raise InvalidRequest(f"input[{index}] has a token outside the vocabulary", "input")
+        return [*self.prefix, *ids, *self.suffix]
+
+    def _limit(self, request: EmbeddingRequest) -> int | None:
+        """Tokens to keep of each input; None means that a longer input is an error."""
+        asked = request.truncate_prompt_tokens
+        if asked is None:
+            return self.window if self.settings.on_overflow == "truncate" else None
+        return self.window if asked == -1 else max(min(asked, self.window), self._overhead + 1)
+
+    def _fit(self, ids: list[int], limit: int | None, index: int) -> list[int]:
+        if limit is None and len(ids) > self.window:
+            raise ContextOverflow(
+                f"input[{index}] has {len(ids)} tokens; this model takes {self.window}. "
+                "Shorten it, or set truncate_prompt_tokens to -1",
+                "input",
+            )
+        if limit is None or len(ids) <= limit:
+            return ids
+        kept = limit - len(self.suffix)
+        return [*ids[:kept], *self.suffix]
+
+    @property
+    def _overhead(self) -> int:
+        return len(self.prefix) + len(self.suffix)
+
+    @serve.batch(max_batch_size=MAX_BATCH_REQUESTS, batch_wait_timeout_s=BATCH_WAIT_S)  # type: ignore[untyped-decorator]
+    async def _encode(self, requests: list[list[list[int]]]) -> list[Any]:
+        """Vectors (inputs, dimensions) in float32 for each request of the batch."""
+        flat = [ids for request in requests for ids in request]
+        loop = asyncio.get_running_loop()
+        vectors = await loop.run_in_executor(self.worker, self._forward, flat)
+        ends = [sum(len(r) for r in requests[: i + 1]) for i in range(len(requests))]
+        return [vectors[end - len(r) : end] for r, end in zip(requests, ends, strict=True)]
+
+    def _forward(self, inputs: Sequence[list[int]]) -> Any:
+        order = sorted(range(len(inputs)), key=lambda index: len(inputs[index]))
+        vectors = self.torch.empty(len(inputs), self.dimensions)
+        with self.torch.inference_mode():
+            for start in range(0, len(order), self.settings.micro_batch):
+                chosen = order[start : start + self.settings.micro_batch]
+                vectors[chosen] = self._pass([inputs[index] for index in chosen])
+        return vectors.numpy()
+
+    def _pass(self, inputs: list[list[int]]) -> Any:
+        padded = self.encoder.tokenizer.pad({"input_ids": inputs}, return_tensors="pt")
+        features = {name: tensor.to(self.encoder.device) for name, tensor in padded.items()}
+        return self.encoder(features)["sentence_embedding"].float().cpu()
+
+    def _cut(self, vectors: Any, dimensions: int) -> Any:
+        """The first `dimensions` of each vector, of unit length again (as OpenAI does)."""
+        if dimensions == self.dimensions:
+            return vectors
+        tensor = self.torch.from_numpy(vectors[:, :dimensions])
+        return self.torch.nn.functional.normalize(tensor, dim=1).numpy()
+
+    def _body(self, request: EmbeddingRequest, vectors: Any, units: WorkUnits) -> bytes:
+        encode = _base64 if request.encoding_format == "base64" else _as_is
+        data = [
+            {"object": "embedding", "index": index, "embedding": encode(vector)}
+            for index, vector in enumerate(vectors)
+        ]
+        usage = {"prompt_tokens": units.input_tokens, "total_tokens": units.tokens}
+        body = {"object": "list", "data": data, "model": self.settings.name, "usage": usage}
+        return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """What the tokenizer puts before and after a text."""
+    encoded = tokenizer("a", return_special_tokens_mask=True)
+    ids, mask = encoded["input_ids"], encoded["special_tokens_mask"]
+    inside = [index for index, special in enumerate(mask) if not special]
+    return ids[: inside[0]], ids[inside[-1] + 1 :]
+
+
+def _as_is(vector: Any) -> Any:
+    return vector
+
+
+def _base64(vector: Any) -> str:
+    """Little-endian float32, as the official SDK asks for by default."""
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+
+
+SPEC = ModelSpec(
+    family="embeddings",
+    model=Embeddings,
+    settings=EmbeddingSettings,
+    operations={
+        "embed": Operation(method="embed", request=EmbeddingRequest, estimate=estimate_embedding)
+    },
+    # `serve.batch` can only fill a batch with requests that are already here.
+    options={"max_ongoing_requests": 2 * MAX_BATCH_REQUESTS, "max_queued_requests": 512},
+)

@@ -1,0 +1,114 @@
+"""Counting tokens at the engine, on one path for whole answers, streams and aborts.
+
+Place in the path: step 4, inside the language model's replica, between vLLM's serving layer and
+its engine. What it counts is what is billed; it formats nothing.
+
+vLLM reports tokens with each output it delivers. A request that is aborted has produced tokens
+that no output delivered yet: those are read from the engine's own state at the moment of abort.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from core.model import CallContext
+from core.work import NO_WORK, WorkUnits
+
+_current: ContextVar["_Count | None"] = ContextVar("current_count", default=None)
+
+
+class TokenMeter:
+    """Keeps `call.done` current for every engine request made inside `count(call)`."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self._generate = engine.generate
+        self._abort = engine.abort
+        self._tallies: dict[str, _Tally] = {}
+        engine.generate = self._counted
+        engine.abort = self._abort_counted
+
+    @contextmanager
+    def count(self, call: CallContext) -> Iterator[None]:
+        """Requests made inside this block belong to `call`."""
+        token = _current.set(_Count(call))
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    def _counted(
+        self, prompt: Any, sampling_params: Any, request_id: str, **options: Any
+    ) -> AsyncIterator[Any]:
+        outputs = self._generate(prompt, sampling_params, request_id, **options)
+        count = _current.get()
+        return outputs if count is None else self._tallied(outputs, request_id, count.tally())
+
+    async def _tallied(self, outputs: Any, request_id: str, tally: "_Tally") -> AsyncIterator[Any]:
+        self._tallies[request_id] = tally
+        try:
+            async for output in outputs:
+                tally.add(output)
+                yield output
+        finally:
+            await outputs.aclose()
+            del self._tallies[request_id]
+
+    async def _abort_counted(self, request_id: Any, *arguments: Any, **options: Any) -> None:
+        states = self._engine.output_processor.request_states
+        for internal_id, state in list(states.items()):
+            tally = self._tallies.get(state.external_req_id)
+            # Choices of one request (`n`) have ids that end with their parent's.
+            if tally is not None and internal_id.endswith(str(request_id)):
+                tally.at_abort(state)
+        await self._abort(request_id, *arguments, **options)
+
+
+class _Count:
+    """One call's tokens, over all the engine requests it is made of."""
+
+    def __init__(self, call: CallContext) -> None:
+        self._call = call
+        self._tallies: list[_Tally] = []
+
+    def tally(self) -> "_Tally":
+        tally = _Tally(self)
+        self._tallies.append(tally)
+        return tally
+
+    def publish(self) -> None:
+        self._call.done = sum((tally.units for tally in self._tallies), NO_WORK)
+
+
+class _Tally:
+    """One engine request's tokens."""
+
+    def __init__(self, count: _Count) -> None:
+        self._count = count
+        self._prompt = NO_WORK
+        self._per_choice: dict[int, int] = {}
+        self.units = NO_WORK
+
+    def add(self, output: Any) -> None:
+        """Count a delivered output: token ids are new ones (delta) or all of them (final)."""
+        if not self._prompt.input_tokens:
+            self._prompt = WorkUnits(
+                input_tokens=len(output.prompt_token_ids or ()),
+                cached_tokens=output.num_cached_tokens or 0,
+            )
+        for choice in output.outputs:
+            before = self._per_choice.get(choice.index, 0)
+            self._per_choice[choice.index] = before + len(choice.token_ids)
+        self._publish()
+
+    def at_abort(self, state: Any) -> None:
+        """Count what the engine has produced, delivered or not."""
+        if not self._prompt.input_tokens:
+            self._prompt = WorkUnits(input_tokens=state.prompt_len)
+        self._per_choice[state.request_index] = state.detokenizer.num_output_tokens()
+        self._publish()
+
+    def _publish(self) -> None:
+        self.units = self._prompt + WorkUnits(output_tokens=sum(self._per_choice.values()))
+        self._count.publish()

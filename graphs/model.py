@@ -1,0 +1,137 @@
+"""A model as a Serve application: one spec, one deployment, replicas that count and coalesce.
+
+Place in the path: step 4, the near side of a deployment handle. `build` is what
+`serve_config.yaml` names for every model; `Replica` wraps the plain model class with what holds
+for all of them. It does not know who is calling: requests arrive as data with a `CallContext`.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from ray import serve
+from ray.serve import Application
+
+from core.errors import InvalidRequest
+from core.imports import load_spec
+from core.model import CallContext, Chunk, Frozen, ModelSpec, Operation, Reply
+from core.settings import parse
+from graphs.coalesce import coalesce
+from graphs.orphans import OrphanReporter
+
+logger = logging.getLogger("ray.serve")
+
+
+class ModelArgs(Frozen):
+    """`args` of a model's application in `serve_config.yaml`."""
+
+    spec: str
+    """Import path of the `ModelSpec`."""
+    engine: Mapping[str, Any] = {}
+    """The model's own settings, validated by `ModelSpec.settings`."""
+    coalesce_ms: float = 20.0
+    """How long later pieces of a stream may wait to travel together."""
+
+
+class Replica:
+    """One copy of a model: validates, calls, streams, and reports what was cut short."""
+
+    def __init__(self, args: ModelArgs) -> None:
+        self.spec = load_spec(args.spec)
+        self.coalesce_s = args.coalesce_ms / 1000
+        settings = parse(self.spec.settings, dict(args.engine), f"engine of {args.spec}")
+        self.model = self.spec.model(settings)
+        self.orphans = OrphanReporter()
+        self._starting: asyncio.Future[None] | None = None
+
+    async def start(self) -> None:
+        """Load what the model loads inside the event loop. Once, whoever asks first."""
+        if self._starting is None:
+            self._starting = asyncio.ensure_future(self._start())
+        await asyncio.shield(self._starting)
+
+    async def _start(self) -> None:
+        if hasattr(self.model, "start"):
+            await self.model.start()
+
+    async def check_health(self) -> None:
+        """Raises when the model says that this replica must be replaced."""
+        await self.start()
+        if hasattr(self.model, "check_health"):
+            await self.model.check_health()
+
+    async def answer(self, operation: str, request: Any, call: CallContext | None = None) -> Reply:
+        """Run `operation` to its end. `request` is its request type, or a dict of its fields."""
+        await self.start()
+        verb, request = self._parse(operation, request)
+        call = call or _own_call()
+        try:
+            reply: Reply = await getattr(self.model, verb.method)(request, call)
+        except asyncio.CancelledError:
+            self.orphans.report(call.request_id, call.done)
+            raise
+        return reply
+
+    async def stream(
+        self, operation: str, request: Any, call: CallContext | None = None
+    ) -> AsyncGenerator[Chunk, None]:
+        """Run `operation`, yielding as it goes; the last chunk has `last=True`."""
+        await self.start()
+        verb, request = self._parse(operation, request)
+        if verb.stream_method is None:
+            raise InvalidRequest(f"'{operation}' of this model does not stream", "stream")
+        call = call or _own_call()
+        try:
+            source = getattr(self.model, verb.stream_method)(request, call)
+            async for chunk in coalesce(source, self.coalesce_s):
+                call.done = chunk.units
+                yield chunk
+        except (asyncio.CancelledError, GeneratorExit):
+            self.orphans.report(call.request_id, call.done)
+            raise
+
+    def _parse(self, operation: str, request: Any) -> tuple[Operation, BaseModel]:
+        verb = self.spec.operations.get(operation)
+        if verb is None:
+            raise InvalidRequest(f"this model has no operation '{operation}'", "operation")
+        if isinstance(request, verb.request):
+            return verb, request
+        try:
+            return verb, verb.request.model_validate(request)
+        except ValidationError as error:
+            raise InvalidRequest(str(error)) from error
+
+
+def _own_call() -> CallContext:
+    """The context of a call made by a handle, outside the gateway: not metered, still traced."""
+    return CallContext(request_id=f"handle-{uuid.uuid4().hex}")
+
+
+def build(args: ModelArgs) -> Application:
+    """The application of one model. Raises SettingsError when spec or engine settings are wrong.
+
+    The deployment is named after the model class; its options come from the spec and are
+    overridden by `deployments:` in `serve_config.yaml`.
+    """
+    spec = load_spec(args.spec)
+    parse(spec.settings, dict(args.engine), f"engine of {args.spec}")
+    deployment = serve.deployment(name=spec.model.__name__, **deployment_options(spec))
+    application: Application = deployment(Replica).bind(args)
+    return application
+
+
+def deployment_options(spec: ModelSpec) -> dict[str, Any]:
+    """The spec's options over the defaults that every model here wants.
+
+    Serve's own defaults (5 ongoing requests, an unbounded queue) suit no model.
+    """
+    return {
+        "max_ongoing_requests": 64,
+        "max_queued_requests": 256,
+        "health_check_period_s": 5,
+        "health_check_timeout_s": 30,
+        "graceful_shutdown_timeout_s": 20,
+    } | dict(spec.options)

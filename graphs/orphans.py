@@ -1,0 +1,50 @@
+"""Orphans: calls whose gateway or client went away before the answer was delivered.
+
+Place in the path: step 4, inside the model replica. Only the replica knows what its engine
+really produced for a call that was cut short, so it tells the ledger application, which settles
+the reservation with that exact count. If the ledger is away too, the reservation's lease expires
+and is settled with what the gateway knew last. It does not know tenants or prices.
+"""
+
+import asyncio
+import logging
+from dataclasses import asdict
+
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+
+from core.work import WorkUnits
+
+LEDGER_APPLICATION = "ledger"
+ATTEMPTS = 5
+FIRST_DELAY_S = 0.2
+
+logger = logging.getLogger("ray.serve")
+
+
+class OrphanReporter:
+    """Sends the final count of a call to the ledger, in the background, with retries."""
+
+    def __init__(self) -> None:
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def report(self, request_id: str, units: WorkUnits) -> None:
+        """Start telling the ledger; returns at once."""
+        task = asyncio.get_running_loop().create_task(self._send(request_id, units))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _send(self, request_id: str, units: WorkUnits) -> None:
+        delay_s = FIRST_DELAY_S
+        for _ in range(ATTEMPTS):
+            try:
+                handle = serve.get_app_handle(LEDGER_APPLICATION)
+                await handle.settle_orphan.remote(request_id, asdict(units))
+            except (RayError, RayServeException) as error:
+                logger.warning("orphan %s not settled yet: %s", request_id, type(error).__name__)
+                await asyncio.sleep(delay_s)
+                delay_s *= 2
+            else:
+                return
+        logger.error("orphan %s left to its lease", request_id)
