@@ -4,6 +4,7 @@ Place in the path: made by step 2 (identify), read by steps 3 and 5. It carries 
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from core.errors import Forbidden, ModelForbidden
@@ -40,6 +41,10 @@ class Principal:
     """None allows every model."""
     key_requests_per_hour: int | None = None
     """The key's own limit, inside its tenant's plan."""
+    tier: str | None = None
+    """A plan whose windows the key holds for itself, inside its tenant's plan."""
+    expires_at: datetime | None = None
+    """When the key stops being good; what it grants ends no later."""
 
     def require(self, scope: Scope) -> None:
         """Raise Forbidden unless the principal has `scope`."""

@@ -1,0 +1,327 @@
+"""The directory: tenants and API keys in PostgreSQL.
+
+Place in the path: step 2 (identify) on a cache miss, and every account operation. It does not
+cache; `auth/identify.py` does. A change commits here first and then renews the tenant's epoch, so
+principals read before it are refused everywhere at their next request.
+"""
+
+import secrets
+from datetime import UTC, datetime
+
+import asyncpg
+
+from auth.accounts import ApiKey, IssuedKey, KeyGrant, Page, Tenant, Verification
+from auth.database import Connection, Database
+from auth.epochs import Epochs
+from auth.grants import granted
+from auth.keys import KeyHasher, display_prefix, key_id_of
+from auth.plans import HOUR_S, Limits, Meter, Plans
+from auth.principal import Principal, Scope
+from core.errors import ExpiredKey, InvalidKey, InvalidRequest, NotFound, Unauthenticated
+
+OPERATOR = "operator"
+"""Id of the tenant that owns the installation."""
+OPERATOR_PLAN = "enterprise"
+FIRST_PLAN = "free"
+MAX_PAGE = 100
+TENANT_ID_BYTES = 8
+
+
+class Directory:
+    """Tenants and keys. Every method raises StoreUnavailable when a store does not answer.
+
+    Args:
+        database: PostgreSQL, migrated.
+        epochs: where changes are announced.
+        hasher: knows the pepper.
+        plans: the plans that tenants and keys may have.
+    """
+
+    def __init__(self, database: Database, epochs: Epochs, hasher: KeyHasher, plans: Plans) -> None:
+        self._database = database
+        self._epochs = epochs
+        self._hasher = hasher
+        self._plans = plans
+        self._limits = Limits(plans)
+
+    async def bootstrap(self) -> IssuedKey | None:
+        """Ensure the operator's tenant and its first key, which has every scope.
+
+        The key when it was made now, else None. Safe to call at every start, from several places.
+        """
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                "INSERT INTO tenants (id, name, plan) VALUES ($1, 'Operator', $2)"
+                " ON CONFLICT DO NOTHING",
+                OPERATOR,
+                self._known_plan(OPERATOR_PLAN),
+            )
+            await connection.execute("SELECT 1 FROM tenants WHERE id = $1 FOR UPDATE", OPERATOR)
+            if await connection.fetchval("SELECT 1 FROM api_keys WHERE tenant_id = $1", OPERATOR):
+                return None
+            grant = KeyGrant(name="first key", scopes=frozenset(Scope))
+            return await self._insert_key(connection, OPERATOR, grant)
+
+    async def create_tenant(self, name: str, plan: str = FIRST_PLAN) -> Tenant:
+        """A new tenant. Raises InvalidRequest for an unknown plan."""
+        row = await self._database.row(
+            "INSERT INTO tenants (id, name, plan) VALUES ($1, $2, $3) RETURNING *",
+            f"t-{secrets.token_hex(TENANT_ID_BYTES)}",
+            name,
+            self._known_plan(plan),
+        )
+        return _tenant(row)
+
+    async def tenant(self, tenant_id: str) -> Tenant:
+        """One tenant. Raises NotFound."""
+        return _tenant(
+            await self._database.row("SELECT * FROM tenants WHERE id = $1", _text(tenant_id))
+        )
+
+    async def tenants(self, after: str | None = None, limit: int = 20) -> Page[Tenant]:
+        """Tenants, oldest first."""
+        limit = _page_size(limit)
+        rows = await self._database.fetch(
+            "SELECT * FROM tenants WHERE $1::text IS NULL OR (created_at, id) >"
+            " (SELECT created_at, id FROM tenants WHERE id = $1)"
+            " ORDER BY created_at, id LIMIT $2",
+            after and _text(after),
+            limit + 1,
+        )
+        return Page(tuple(_tenant(row) for row in rows[:limit]), len(rows) > limit)
+
+    async def set_plan(self, tenant_id: str, plan: str) -> Tenant:
+        """Move a tenant to another plan, at once. Raises NotFound, InvalidRequest."""
+        return await self._change(
+            tenant_id,
+            "UPDATE tenants SET plan = $2, revision = revision + 1 WHERE id = $1 RETURNING *",
+            self._known_plan(plan),
+        )
+
+    async def set_active(self, tenant_id: str, *, active: bool) -> Tenant:
+        """Switch a tenant, and with it all its keys, off or on. Raises NotFound."""
+        return await self._change(
+            tenant_id,
+            "UPDATE tenants SET is_active = $2, revision = revision + 1 WHERE id = $1 RETURNING *",
+            active,
+        )
+
+    async def deactivate(self, tenant_id: str) -> Tenant:
+        """Switch a tenant off. Raises NotFound."""
+        return await self.set_active(tenant_id, active=False)
+
+    async def create_key(
+        self, granter: Principal, grant: KeyGrant, tenant_id: str | None = None
+    ) -> IssuedKey:
+        """A new key of the granter's tenant; of another tenant when the granter is an admin.
+
+        Raises Forbidden when the granter lacks the scope to make keys or grants more than it
+        has, NotFound for another tenant's id, InvalidRequest for an unknown tier.
+        """
+        owner = self._own_tenant(granter, tenant_id)
+        if grant.tier is not None:
+            self._known_plan(grant.tier)
+        allowed = granted(granter, grant)
+        async with self._database.transaction() as connection:
+            return await self._insert_key(connection, owner, allowed)
+
+    async def keys(self, tenant_id: str, after: str | None = None, limit: int = 20) -> Page[ApiKey]:
+        """The keys of one tenant, oldest first, revoked ones included."""
+        limit = _page_size(limit)
+        rows = await self._database.fetch(
+            "SELECT * FROM api_keys WHERE tenant_id = $1 AND ($2::text IS NULL OR (created_at, id)"
+            " > (SELECT created_at, id FROM api_keys WHERE id = $2 AND tenant_id = $1))"
+            " ORDER BY created_at, id LIMIT $3",
+            _text(tenant_id),
+            after and _text(after),
+            limit + 1,
+        )
+        return Page(tuple(_api_key(row) for row in rows[:limit]), len(rows) > limit)
+
+    async def revoke_key(self, tenant_id: str, key_id: str) -> ApiKey:
+        """End a key of this tenant, everywhere at once; repeating it changes nothing.
+
+        Raises NotFound, also for a key of another tenant.
+        """
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(
+                "UPDATE api_keys SET is_active = false, revoked_at = coalesce(revoked_at, now())"
+                " WHERE id = $1 AND tenant_id = $2 RETURNING *",
+                _text(key_id),
+                _text(tenant_id),
+            )
+            if row is None:
+                raise NotFound("no such API key")
+            await connection.execute(
+                "UPDATE tenants SET revision = revision + 1 WHERE id = $1", tenant_id
+            )
+        await self.announce()
+        return _api_key(row)
+
+    async def verify(self, key: str) -> Verification:
+        """Whether `key` is good, and its tier and quota: the answer S2's clients ask for."""
+        try:
+            principal = await self.principal_for(key)
+        except Unauthenticated as error:
+            return Verification(valid=False, code=error.code)
+        hourly = [
+            window.limit
+            for _, windows in self._limits.scopes(principal)
+            for window in windows
+            if window.meter is Meter.REQUESTS and window.seconds == HOUR_S
+        ]
+        return Verification(
+            valid=True,
+            tenant_id=principal.tenant_id,
+            key_id=principal.key_id,
+            tier=principal.tier or principal.plan,
+            requests_per_hour=min(hourly, default=None),
+            scopes=principal.scopes,
+            expires_at=principal.expires_at,
+        )
+
+    async def principal_for(self, key: str) -> Principal:
+        """Who `key` acts for.
+
+        Raises InvalidKey for a key that is unknown, revoked or of an inactive tenant, ExpiredKey
+        for one whose time is over.
+        """
+        key_id = key_id_of(key)
+        if key_id is None:
+            raise InvalidKey("the API key is not valid")
+        owner = await self._database.row("SELECT tenant_id FROM api_keys WHERE id = $1", key_id)
+        if owner is None:
+            raise InvalidKey("the API key is not valid")
+        epoch = await self._epochs.read(owner["tenant_id"])  # before the facts: see auth/epochs.py
+        row = await self._database.row(
+            "SELECT k.*, t.plan, k.is_active AND t.is_active AND k.revoked_at IS NULL AS is_good"
+            " FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE k.id = $1",
+            key_id,
+        )
+        if row is None or not self._hasher.matches(key, row["key_hash"]) or not row["is_good"]:
+            raise InvalidKey("the API key is not valid")
+        if row["expires_at"] is not None and row["expires_at"] <= datetime.now(UTC):
+            raise ExpiredKey("the API key has expired")
+        return _principal(row, epoch)
+
+    async def announce(self) -> int:
+        """Renew the epoch of every tenant that changed since its last announcement; how many.
+
+        Called after each change, and regularly by the ledger writer: a change that committed
+        while Valkey was away is announced as soon as it is back.
+        """
+        rows = await self._database.fetch(
+            "SELECT id, revision FROM tenants WHERE announced_revision < revision"
+        )
+        for row in rows:
+            await self._epochs.renew(row["id"])
+            await self._database.execute(
+                "UPDATE tenants SET announced_revision = greatest(announced_revision, $2)"
+                " WHERE id = $1",
+                row["id"],
+                row["revision"],
+            )
+        return len(rows)
+
+    async def _change(self, tenant_id: str, update: str, value: object) -> Tenant:
+        tenant = _tenant(await self._database.row(update, _text(tenant_id), value))
+        await self.announce()
+        return tenant
+
+    async def _insert_key(
+        self, connection: "Connection", tenant_id: str, grant: KeyGrant
+    ) -> IssuedKey:
+        new = self._hasher.generate()
+        try:
+            row = await connection.fetchrow(
+                "INSERT INTO api_keys (id, tenant_id, user_id, key_name, key_hash, tier,"
+                " requests_per_hour, scopes, allowed_models, expires_at)"
+                " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING *",
+                new.key_id,
+                tenant_id,
+                grant.user_id,
+                grant.name,
+                new.digest,
+                grant.tier,
+                grant.requests_per_hour,
+                sorted(scope.value for scope in grant.scopes),
+                None if grant.allowed_models is None else sorted(grant.allowed_models),
+                grant.expires_at,
+            )
+        except asyncpg.ForeignKeyViolationError as error:
+            raise NotFound("no such tenant") from error
+        assert row is not None
+        return IssuedKey(_api_key(row), new.secret)
+
+    def _known_plan(self, plan: str) -> str:
+        if plan not in self._plans:
+            raise InvalidRequest(f"there is no plan '{plan}'", "plan")
+        return plan
+
+    def _own_tenant(self, granter: Principal, tenant_id: str | None) -> str:
+        if tenant_id is None or tenant_id == granter.tenant_id:
+            if Scope.ADMIN not in granter.scopes:
+                granter.require(Scope.KEYS)
+            return granter.tenant_id
+        granter.require(Scope.ADMIN)
+        return _text(tenant_id)
+
+
+def _page_size(limit: int) -> int:
+    return max(1, min(limit, MAX_PAGE))
+
+
+def _text(identifier: str) -> str:
+    """An id as PostgreSQL can take it; anything else names nothing."""
+    if not identifier.isascii() or not identifier.isprintable():
+        raise NotFound("no such id")
+    return identifier
+
+
+def _tenant(row: asyncpg.Record | None) -> Tenant:
+    if row is None:
+        raise NotFound("no such tenant")
+    return Tenant(row["id"], row["name"], row["plan"], row["is_active"], row["created_at"])
+
+
+def _api_key(row: asyncpg.Record) -> ApiKey:
+    return ApiKey(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        user_id=row["user_id"],
+        name=row["key_name"],
+        prefix=display_prefix(row["id"]),
+        tier=row["tier"],
+        requests_per_hour=row["requests_per_hour"],
+        scopes=_scopes(row),
+        allowed_models=_models(row),
+        is_active=row["is_active"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        last_used_at=row["last_used_at"],
+        revoked_at=row["revoked_at"],
+    )
+
+
+def _principal(row: asyncpg.Record, epoch: str) -> Principal:
+    return Principal(
+        tenant_id=row["tenant_id"],
+        key_id=row["id"],
+        plan=row["plan"],
+        epoch=epoch,
+        scopes=_scopes(row),
+        user_id=row["user_id"],
+        allowed_models=_models(row),
+        key_requests_per_hour=row["requests_per_hour"],
+        tier=row["tier"],
+        expires_at=row["expires_at"],
+    )
+
+
+def _scopes(row: asyncpg.Record) -> frozenset[Scope]:
+    return frozenset(Scope(scope) for scope in row["scopes"])
+
+
+def _models(row: asyncpg.Record) -> frozenset[str] | None:
+    models = row["allowed_models"]
+    return None if models is None else frozenset(models)

@@ -1,0 +1,58 @@
+"""The rule of granting: a principal gives at most what it has.
+
+Place in the path: administration, before a key is written. This module does not write.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from auth.accounts import KeyGrant
+from auth.principal import Principal
+from core.errors import Forbidden, InvalidRequest
+
+T = TypeVar("T")
+
+
+def granted(granter: Principal, wanted: KeyGrant) -> KeyGrant:
+    """`wanted`, with what it leaves open filled from `granter`.
+
+    Raises Forbidden when it asks for more than the granter has, InvalidRequest for an expiry
+    that has passed.
+    """
+    missing = wanted.scopes - granter.scopes
+    if missing:
+        names = ", ".join(sorted(scope.value for scope in missing))
+        raise Forbidden(f"a key cannot grant scopes that it lacks: {names}", "scopes")
+    if wanted.expires_at is not None and wanted.expires_at <= datetime.now(UTC):
+        raise InvalidRequest("the expiry has passed already", "expires_at")
+    return wanted.model_copy(
+        update={
+            "allowed_models": _within(
+                "allowed_models", wanted.allowed_models, granter.allowed_models, frozenset.issubset
+            ),
+            "expires_at": _within(
+                "expires_at", wanted.expires_at, granter.expires_at, datetime.__le__
+            ),
+            "requests_per_hour": _within(
+                "requests_per_hour",
+                wanted.requests_per_hour,
+                granter.key_requests_per_hour,
+                int.__le__,
+            ),
+            "tier": _within("tier", wanted.tier, granter.tier, str.__eq__),
+        }
+    )
+
+
+def _within(
+    field: str, wanted: T | None, own: T | None, is_within: Callable[[T, T], bool]
+) -> T | None:
+    """What to grant of one limit, where None is no limit."""
+    if own is None:
+        return wanted
+    if wanted is None:
+        return own
+    if not is_within(wanted, own):
+        raise Forbidden(f"a key cannot grant more than its own '{field}'", field)
+    return wanted

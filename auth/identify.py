@@ -1,0 +1,165 @@
+"""Who is calling: credentials from headers, and the principals they stand for.
+
+Place in the path: step 2. One function reads credentials whatever header they came in, so no
+variant skips a check; one cache keeps known principals. This module does not decide what a
+principal may do.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from auth.directory import Directory
+from auth.keys import KeyHasher, key_id_of
+from auth.principal import Principal
+from core.errors import ExpiredKey, InvalidKey, Unauthenticated
+
+AUTHORIZATION = b"authorization"
+CREDENTIAL_HEADERS = (AUTHORIZATION, b"x-api-key", b"x-admin-key")
+MAX_CREDENTIAL_BYTES = 512
+
+
+def credentials(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The key that a request carries, or None when it carries none.
+
+    Args:
+        headers: raw header pairs, as ASGI gives them (`request.headers.raw`).
+
+    Raises InvalidKey for a header given twice, headers that contradict each other, a scheme other
+    than Bearer (RFC 6750), and values that no key can have.
+    """
+    found: dict[bytes, str] = {}
+    for raw_name, value in headers:
+        name = raw_name.lower()
+        if name not in CREDENTIAL_HEADERS:
+            continue
+        if name in found:
+            raise InvalidKey(f"the header '{name.decode()}' was sent more than once")
+        found[name] = _credential(name, value)
+    values = set(found.values())
+    if len(values) > 1:
+        raise InvalidKey("the request carries two different API keys")
+    return values.pop() if values else None
+
+
+def _credential(name: bytes, value: bytes) -> str:
+    """One header's key. Messages never quote the value: it may be a mistyped secret."""
+    if len(value) > MAX_CREDENTIAL_BYTES:
+        raise InvalidKey("the API key is too long")
+    value = value.strip()
+    if name == AUTHORIZATION:
+        scheme, _, value = value.partition(b" ")
+        if scheme.lower() != b"bearer":
+            raise InvalidKey("the Authorization header must be 'Bearer' and an API key")
+        value = value.strip()
+    if not value or not all(0x21 <= byte <= 0x7E for byte in value):  # noqa: PLR2004  # visible ASCII
+        raise InvalidKey("the API key is not valid")
+    return value.decode("ascii")
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is remembered of one presented key, by digest: a principal or a refusal."""
+
+    until: float
+    principal: Principal | None
+
+
+class Identifier:
+    """Principals by key, remembered for a while in this process.
+
+    Revocation does not wait for the memory to fade: admission compares the principal's epoch and
+    answers Stale, upon which the caller forgets the key and identifies again. The time to live is
+    a backstop. Keys themselves are not kept: entries are found by digest.
+
+    Args:
+        directory: where principals are loaded from.
+        hasher: makes the digests.
+        max_entries: how many principals are remembered, and how many refusals.
+        ttl_s: how long a principal is remembered.
+        negative_ttl_s: how long a refusal is remembered.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        hasher: KeyHasher,
+        max_entries: int = 10_000,
+        ttl_s: float = 30.0,
+        negative_ttl_s: float = 2.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._directory = directory
+        self._hasher = hasher
+        self._max_entries = max_entries
+        self._ttl_s = ttl_s
+        self._negative_ttl_s = negative_ttl_s
+        self._clock = clock
+        # Apart, so that a flood of wrong keys cannot push out the right ones.
+        self._good: OrderedDict[bytes, _Known] = OrderedDict()
+        self._bad: OrderedDict[bytes, _Known] = OrderedDict()
+        self._loading: dict[bytes, asyncio.Task[Principal]] = {}
+
+    async def identify(self, key: str) -> Principal:
+        """Who `key` acts for. Raises InvalidKey, ExpiredKey, StoreUnavailable."""
+        if key_id_of(key) is None:
+            raise InvalidKey("the API key is not valid")
+        digest = self._hasher.digest(key)
+        if (known := self._remembered(self._good, digest)) and known.principal:
+            _refuse_expired(known.principal)
+            return known.principal
+        if self._remembered(self._bad, digest):
+            raise InvalidKey("the API key is not valid")
+        return await self._load(key, digest)
+
+    def forget(self, key: str) -> None:
+        """Load the principal anew next time: admission said that it is stale."""
+        digest = self._hasher.digest(key)
+        self._good.pop(digest, None)
+        # A load that began before the change must not answer for the time after it.
+        self._loading.pop(digest, None)
+
+    def _remembered(self, memory: OrderedDict[bytes, _Known], digest: bytes) -> _Known | None:
+        known = memory.get(digest)
+        if known is None:
+            return None
+        if known.until <= self._clock():
+            del memory[digest]
+            return None
+        memory.move_to_end(digest)
+        return known
+
+    async def _load(self, key: str, digest: bytes) -> Principal:
+        """One load at a time per key, shared by all who wait for it."""
+        task = self._loading.get(digest)
+        if task is None:
+            task = asyncio.create_task(self._directory.principal_for(key))
+            self._loading[digest] = task
+            task.add_done_callback(lambda done: self._loaded(digest, done))
+        return await asyncio.shield(task)
+
+    def _loaded(self, digest: bytes, task: asyncio.Task[Principal]) -> None:
+        is_current = self._loading.get(digest) is task
+        if is_current:
+            del self._loading[digest]
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None and is_current:
+            self._remember(self._good, digest, _Known(self._clock() + self._ttl_s, task.result()))
+        elif isinstance(error, Unauthenticated) and not isinstance(error, ExpiredKey):
+            self._remember(self._bad, digest, _Known(self._clock() + self._negative_ttl_s, None))
+
+    def _remember(self, memory: OrderedDict[bytes, _Known], digest: bytes, known: _Known) -> None:
+        memory[digest] = known
+        if len(memory) > self._max_entries:
+            memory.popitem(last=False)
+
+
+def _refuse_expired(principal: Principal) -> None:
+    if principal.expires_at is not None and principal.expires_at <= datetime.now(UTC):
+        raise ExpiredKey("the API key has expired")

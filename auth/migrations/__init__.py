@@ -1,0 +1,1 @@
+"""Numbered migrations of the PostgreSQL schema, run by `auth/migrate.py`."""

@@ -1,0 +1,118 @@
+-- Admission: epoch, windows, cache, single-flight, reservation, write-ahead event. One step.
+-- A refusal of any kind changes no key.
+--
+-- KEYS  1 epoch of the tenant   2 reservation   3 leases   4 usage stream
+-- ARGV  1 key prefix   2 request id   3 tenant   4 epoch   5 tokens to reserve   6 lease ms
+--       7 cache key or ''   8 '1' to read the cache   9 '1' to share a running request
+--       10 JSON of the usage record   11.. per scope: its name, JSON [[field, seconds, limit, unit]]
+--       where unit is 1 for requests and 0 for tokens
+-- Reply {verdict, now ms, extra, used...}: `used` per window, in the order given, as it stands
+--       after this step; extra is the cached entry or the milliseconds to wait.
+--
+-- The server's clock decides, so gateways need not agree on theirs. Keys are derived from the
+-- prefix: one server, or a primary with replicas; not Valkey Cluster.
+
+local prefix, id, tenant, epoch = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local tokens, lease_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
+local cache_key, read_cache, share, record = ARGV[7], ARGV[8] == '1', ARGV[9] == '1', ARGV[10]
+
+local time = redis.call('TIME')
+local now_s = tonumber(time[1])
+local now = now_s * 1000 + math.floor(tonumber(time[2]) / 1000)
+
+if redis.call('GET', KEYS[1]) ~= epoch then return {'stale', now, false} end
+if redis.call('EXISTS', KEYS[2]) == 1 then return {'duplicate', now, false} end
+
+-- Read every window. A bucket other than the current one counts as empty.
+local scopes, used = {}, {}
+local requests_fit, tokens_fit = true, true
+for a = 11, #ARGV, 2 do
+  local key = prefix .. ':window:' .. ARGV[a]
+  local windows = cjson.decode(ARGV[a + 1])
+  if #windows > 0 then
+    local fields = {}
+    for i, window in ipairs(windows) do
+      fields[2 * i - 1] = window[1]
+      fields[2 * i] = window[1] .. ':used'
+    end
+    local stored = redis.call('HMGET', key, unpack(fields))
+    for i, window in ipairs(windows) do
+      local bucket = math.floor(now_s / window[2])
+      local count = tonumber(stored[2 * i - 1]) == bucket and tonumber(stored[2 * i]) or 0
+      used[#used + 1] = count
+      window.bucket, window.used = bucket, count
+      if window[4] == 1 then
+        if count + 1 > window[3] then requests_fit = false end
+      elseif tokens > 0 and count + tokens > window[3] then
+        tokens_fit = false
+      end
+    end
+    scopes[#scopes + 1] = {key, windows}
+  end
+end
+
+local function answer(verdict, extra)
+  local reply = {verdict, now, extra}
+  for _, count in ipairs(used) do reply[#reply + 1] = count end
+  return reply
+end
+
+-- Add the request, and its tokens when asked, to every window; the reply then shows them.
+local function charge(amount)
+  local charges, n = {}, 0
+  for _, scope in ipairs(scopes) do
+    local values, longest = {}, 0
+    for _, window in ipairs(scope[2]) do
+      n = n + 1
+      local units = window[4] == 1 and 1 or amount
+      used[n] = used[n] + units
+      values[#values + 1] = window[1]
+      values[#values + 1] = string.format('%.0f', window.bucket)
+      values[#values + 1] = window[1] .. ':used'
+      values[#values + 1] = string.format('%.0f', used[n])
+      longest = math.max(longest, window[2])
+      charges[n] = {scope[1], window[1], window.bucket, units, window[4]}
+    end
+    redis.call('HSET', scope[1], unpack(values))
+    -- Kept longer than any cache entry, so that `volatile-ttl` eviction takes those first.
+    redis.call('EXPIRE', scope[1], math.max(2 * longest, 172800))
+  end
+  return charges
+end
+
+if not requests_fit then return answer('refused', false) end
+
+local flight = ''
+if cache_key ~= '' then
+  local stats = prefix .. ':cache-stats:' .. tenant
+  if read_cache then
+    local entry_key = prefix .. ':cache:' .. tenant .. ':' .. cache_key
+    local entry = redis.call('HMGET', entry_key, 'body', 'media_type', 'units')
+    if entry[1] then
+      charge(0)
+      redis.call('HINCRBY', entry_key, 'hits', 1)
+      redis.call('HINCRBY', stats, 'hits', 1)
+      redis.call('XADD', KEYS[4], '*', 'event', 'hit', 'id', id, 'at', now,
+        'admitted_at', now, 'record', record)
+      return answer('hit', entry)
+    end
+    if share then
+      flight = prefix .. ':flight:' .. tenant .. ':' .. cache_key
+      local left = redis.call('PTTL', flight)
+      if left > 0 then return answer('in_flight', left) end
+    end
+  end
+  if not tokens_fit then return answer('refused', false) end
+  if read_cache then redis.call('HINCRBY', stats, 'misses', 1) end
+elseif not tokens_fit then
+  return answer('refused', false)
+end
+
+local charges = charge(tokens)
+redis.call('HSET', KEYS[2], 'tenant', tenant, 'cache_key', cache_key, 'flight', flight,
+  'admitted_at', now, 'charges', cmsgpack.pack(charges), 'record', record)
+redis.call('ZADD', KEYS[3], now + lease_ms, id)
+if flight ~= '' then redis.call('SET', flight, id, 'PX', lease_ms) end
+redis.call('XADD', KEYS[4], '*', 'event', 'admitted', 'id', id, 'at', now,
+  'admitted_at', now, 'record', record)
+return answer('admitted', false)

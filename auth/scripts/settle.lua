@@ -1,0 +1,33 @@
+-- Settlement: the actual units replace the reserved ones, the reply is cached, the event written.
+-- (release.lua stands before this text.)
+--
+-- KEYS  1 reservation   2 leases   3 usage stream
+-- ARGV  1 key prefix   2 request id   3 actual tokens   4 '1' to give the request back too
+--       5 JSON of the settlement   6 cache body or ''   7 its media type   8 JSON of its units
+--       9 cache TTL ms
+-- Reply 1, or 0 when it was settled before (nothing changes then).
+
+local prefix, id, tokens = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local facts = release(KEYS[1], KEYS[2], id, function() return tokens end, ARGV[4] == '1', now_s)
+if not facts then return 0 end
+
+if ARGV[6] ~= '' and facts.cache_key ~= '' then
+  local tenant, ttl_ms = facts.tenant, tonumber(ARGV[9])
+  local cleared_at = redis.call('GET', prefix .. ':cache-cleared:' .. tenant)
+  -- An answer computed before the cache was cleared must not come back into it.
+  if not cleared_at or tonumber(facts.admitted_at) > tonumber(cleared_at) then
+    local entry = prefix .. ':cache:' .. tenant .. ':' .. facts.cache_key
+    local index = prefix .. ':cache-index:' .. tenant
+    redis.call('HSET', entry, 'body', ARGV[6], 'media_type', ARGV[7], 'units', ARGV[8], 'hits', 0)
+    redis.call('PEXPIRE', entry, ttl_ms)
+    redis.call('ZREMRANGEBYSCORE', index, '-inf', now)
+    redis.call('ZADD', index, now + ttl_ms, facts.cache_key)
+    redis.call('PEXPIRE', index, ttl_ms)
+    redis.call('SADD', prefix .. ':cache-tenants', tenant)
+    redis.call('HINCRBY', prefix .. ':cache-stats:' .. tenant, 'stored', 1)
+  end
+end
+
+redis.call('XADD', KEYS[3], '*', 'event', 'settled', 'id', id, 'at', now,
+  'admitted_at', facts.admitted_at, 'record', facts.record, 'settlement', ARGV[5])
+return 1

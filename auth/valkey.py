@@ -1,0 +1,352 @@
+"""Admission on Valkey: one Lua script per step, one round trip each.
+
+Place in the path: steps 3 (admit) and 5 (settle). The contract is `auth/admission.py`; the steps
+themselves are `auth/scripts/*.lua`. This module packs asks and unpacks replies; it decides
+nothing.
+
+Memory: give the server `maxmemory-policy volatile-ttl`. Epochs, reservations and usage events
+carry no expiry and are never evicted; cache entries expire before windows and go first.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+import orjson
+
+from auth.admission import (
+    Admitted,
+    Ask,
+    CachedReply,
+    Hit,
+    InFlight,
+    Refused,
+    Settlement,
+    Stale,
+    Verdict,
+    WindowState,
+)
+from auth.pipeline import Argument, Pipeline, Reply
+from auth.plans import Meter, ScopedWindows, Window
+from auth.scripts import Script
+from core.errors import Conflict
+from core.work import WorkUnits
+
+ADMIT = Script("admit")
+SETTLE = Script("release", "settle")
+RENEW = Script("renew")
+SWEEP = Script("release", "sweep")
+CLEAR = Script("clear")
+
+DAY_MS = 86_400_000
+SWEEP_BATCH = 100
+CLEAR_BATCH = 500
+MAX_SHAPES = 4_096
+FIRST_POLL_S = 0.005
+LONGEST_POLL_S = 0.1
+TOO_MANY_REQUESTS = 429
+SERVER_FAULT = 500
+SUCCESS = range(200, 300)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStats:
+    """The response cache of one tenant, or of all."""
+
+    entries: int
+    hits: int
+    misses: int
+    stored: int
+
+
+class _Shape:
+    """A tuple of windows, as the script wants it and as replies are read back."""
+
+    __slots__ = ("encoded", "spans", "windows")
+
+    def __init__(self, windows: tuple[Window, ...]) -> None:
+        self.windows = windows
+        self.encoded = orjson.dumps([_encoded(window) for window in windows])
+        self.spans = tuple((window, window.seconds * 1000) for window in windows)
+
+
+def _encoded(window: Window) -> tuple[str, int, int, int]:
+    is_request = int(window.meter is Meter.REQUESTS)
+    return (field_of(window), window.seconds, window.limit, is_request)
+
+
+def field_of(window: Window) -> str:
+    """The name of a window inside its scope's hash: limits may change, the count goes on."""
+    return f"{window.meter.value}:{window.seconds}"
+
+
+class ValkeyAdmission:
+    """`auth.admission.Admission` on one Valkey server.
+
+    Args:
+        store: connection to Valkey.
+        prefix: begins every key.
+        lease_s: how long a request may run without settling or renewing.
+        cache_ttl_s: how long an answer is served from the cache.
+        cache_item_bytes: longest body that is cached.
+    """
+
+    def __init__(
+        self,
+        store: Pipeline,
+        prefix: str = "carillon",
+        lease_s: float = 60.0,
+        cache_ttl_s: float = 3_600.0,
+        cache_item_bytes: int = 1 << 20,
+    ) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._lease_ms = int(lease_s * 1000)
+        self._cache_ttl_ms = int(cache_ttl_s * 1000)
+        self._cache_item_bytes = cache_item_bytes
+        self._leases = f"{prefix}:leases"
+        self._usage = f"{prefix}:usage"
+        self._shapes: dict[int, _Shape] = {}
+
+    async def admit(self, ask: Ask) -> Verdict:
+        """Check, look up, reserve and write ahead, in one atomic round trip.
+
+        Raises StoreUnavailable, and Conflict when the request id is being used already.
+        """
+        tenant = ask.principal.tenant_id
+        shapes = [(scope, self._shape(windows)) for scope, windows in ask.scopes]
+        arguments: list[Argument] = [
+            self._prefix,
+            ask.request_id,
+            tenant,
+            ask.principal.epoch,
+            ask.units.tokens,
+            self._lease_ms,
+            ask.cache_key or "",
+            "1" if ask.read_cache else "0",
+            "1" if ask.share else "0",
+            _record(ask),
+        ]
+        for scope, shape in shapes:
+            arguments += (scope, shape.encoded)
+        keys = (
+            f"{self._prefix}:epoch:{tenant}",
+            self._reservation(ask.request_id),
+            self._leases,
+            self._usage,
+        )
+        reply = await ADMIT.run(self._store, keys, arguments)
+        return _verdict(reply, shapes, ask.units.tokens)
+
+    async def settle(self, settlement: Settlement) -> bool:
+        """Replace the estimate by the actual; False when it was settled before (no change).
+
+        A server fault or a full queue gives the counted request back as well. Raises
+        StoreUnavailable.
+        """
+        status, cache = settlement.status_code, settlement.cache
+        body, media_type, units = b"", "", b""
+        if cache and status in SUCCESS and len(cache.body) <= self._cache_item_bytes:
+            body, media_type = cache.body, cache.media_type
+            units = orjson.dumps(cache.units.nonzero())
+        refund = status >= SERVER_FAULT or status == TOO_MANY_REQUESTS
+        settled = await SETTLE.run(
+            self._store,
+            (self._reservation(settlement.request_id), self._leases, self._usage),
+            (
+                self._prefix,
+                settlement.request_id,
+                settlement.units.tokens,
+                "1" if refund else "0",
+                _outcome(settlement),
+                body,
+                media_type,
+                units,
+                self._cache_ttl_ms,
+            ),
+        )
+        return bool(settled)
+
+    async def renew(self, request_id: str, units: WorkUnits) -> None:
+        """Extend the lease of a long request and remember the units it has used so far."""
+        await RENEW.run(
+            self._store,
+            (self._reservation(request_id), self._leases),
+            (request_id, self._lease_ms, units.tokens, orjson.dumps(units.nonzero())),
+        )
+
+    async def sweep(self) -> int:
+        """Settle the reservations whose lease ran out; how many. Raises StoreUnavailable."""
+        total = 0
+        while True:
+            ended: int = await SWEEP.run(
+                self._store, (self._leases, self._usage), (self._prefix, SWEEP_BATCH)
+            )
+            total += ended
+            if ended < SWEEP_BATCH:
+                return total
+
+    async def wait(self, ask: Ask, timeout_s: float) -> bool:
+        """Wait until no request identical to `ask` is running; False after `timeout_s`.
+
+        For a caller that was told InFlight: when this returns, ask again.
+        """
+        key = f"{self._prefix}:flight:{ask.principal.tenant_id}:{ask.cache_key}"
+        loop = asyncio.get_running_loop()
+        deadline, pause_s = loop.time() + timeout_s, FIRST_POLL_S
+        while await self._store.call("EXISTS", key):
+            if loop.time() + pause_s > deadline:
+                return False
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_POLL_S)
+        return True
+
+    async def standing(self, scopes: ScopedWindows) -> tuple[WindowState, ...]:
+        """Where every window stands now; nothing is charged. Raises StoreUnavailable."""
+        seconds, micros = await self._store.call("TIME")
+        now_ms = int(seconds) * 1000 + int(micros) // 1000
+        replies = await asyncio.gather(*(self._stored(*scoped) for scoped in scopes if scoped[1]))
+        shapes = [(scope, self._shape(windows)) for scope, windows in scopes]
+        values = [value for reply in replies for value in reply]
+        used, position = [], 0
+        for _, shape in shapes:
+            for _, span_ms in shape.spans:
+                bucket, count = values[position : position + 2]
+                used.append(int(count) if int(bucket or -1) == now_ms // span_ms else 0)
+                position += 2
+        return _states(shapes, used, now_ms)
+
+    async def cache_stats(self, tenant_id: str | None = None) -> CacheStats:
+        """Live entries, and hits and misses since the store began. Raises StoreUnavailable."""
+        tenants = [tenant_id] if tenant_id is not None else await self._cache_tenants()
+        each = await asyncio.gather(*(self._tenant_cache_stats(tenant) for tenant in tenants))
+        return CacheStats(
+            entries=sum(stats.entries for stats in each),
+            hits=sum(stats.hits for stats in each),
+            misses=sum(stats.misses for stats in each),
+            stored=sum(stats.stored for stats in each),
+        )
+
+    async def cache_clear(self, tenant_id: str | None = None) -> int:
+        """Empty one tenant's cache, or every tenant's; how many entries went.
+
+        Answers of requests that are running now will not be cached. Raises StoreUnavailable.
+        """
+        tenants = [tenant_id] if tenant_id is not None else await self._cache_tenants()
+        return sum([await self._clear_tenant(tenant) for tenant in tenants])
+
+    async def _clear_tenant(self, tenant: str) -> int:
+        keys = (f"{self._prefix}:cache-index:{tenant}", f"{self._prefix}:cache-cleared:{tenant}")
+        arguments = (f"{self._prefix}:cache:{tenant}:", CLEAR_BATCH, DAY_MS)
+        total = 0
+        while removed := await CLEAR.run(self._store, keys, arguments):
+            total += removed
+        return total
+
+    async def _cache_tenants(self) -> list[str]:
+        members = await self._store.call("SMEMBERS", f"{self._prefix}:cache-tenants")
+        return [member.decode() for member in members]
+
+    async def _tenant_cache_stats(self, tenant: str) -> CacheStats:
+        seconds, _ = await self._store.call("TIME")
+        entries, counts = await asyncio.gather(
+            self._store.call(
+                "ZCOUNT", f"{self._prefix}:cache-index:{tenant}", int(seconds) * 1000, "+inf"
+            ),
+            self._store.call(
+                "HMGET", f"{self._prefix}:cache-stats:{tenant}", "hits", "misses", "stored"
+            ),
+        )
+        return CacheStats(entries, *(int(count or 0) for count in counts))
+
+    async def _stored(self, scope: str, windows: tuple[Window, ...]) -> Reply:
+        fields = [name for w in windows for name in (field_of(w), f"{field_of(w)}:used")]
+        return await self._store.call("HMGET", f"{self._prefix}:window:{scope}", *fields)
+
+    def _reservation(self, request_id: str) -> str:
+        return f"{self._prefix}:reservation:{request_id}"
+
+    def _shape(self, windows: tuple[Window, ...]) -> _Shape:
+        """Known tuples are recognised by identity: hashing them would cost more than the rest."""
+        shape = self._shapes.get(id(windows))
+        if shape is None or shape.windows is not windows:
+            if len(self._shapes) >= MAX_SHAPES:
+                self._shapes.clear()
+            shape = self._shapes[id(windows)] = _Shape(windows)
+        return shape
+
+
+def _record(ask: Ask) -> bytes:
+    """What the usage record says from admission on."""
+    principal = ask.principal
+    return orjson.dumps(
+        {
+            "tenant_id": principal.tenant_id,
+            "key_id": principal.key_id,
+            "user_id": principal.user_id,
+            "cache": _cache_source(ask),
+            "details": ask.details,
+        }
+    )
+
+
+def _cache_source(ask: Ask) -> str:
+    if ask.cache_key is None:
+        return "none"
+    return "miss" if ask.read_cache else "bypass"
+
+
+def _outcome(settlement: Settlement) -> bytes:
+    return orjson.dumps(
+        {
+            "status_code": settlement.status_code,
+            "error_code": settlement.error_code,
+            "response_time_ms": settlement.response_time_ms,
+            "ttft_ms": settlement.ttft_ms,
+            "exact": settlement.exact,
+            "units": settlement.units.nonzero(),
+        }
+    )
+
+
+def _states(
+    shapes: list[tuple[str, _Shape]], used: list[int], now_ms: int
+) -> tuple[WindowState, ...]:
+    counts = iter(used)
+    return tuple(
+        WindowState(scope, window, next(counts), span_ms - now_ms % span_ms)
+        for scope, shape in shapes
+        for window, span_ms in shape.spans
+    )
+
+
+def _verdict(reply: Reply, shapes: list[tuple[str, _Shape]], tokens: int) -> Verdict:
+    kind, now_ms, extra, *used = reply
+    if kind == b"stale":
+        return Stale()
+    if kind == b"duplicate":
+        raise Conflict("this request id is already in use")
+    if kind == b"in_flight":
+        return InFlight(extra)
+    windows = _states(shapes, used, now_ms)
+    if kind == b"admitted":
+        return Admitted(windows)
+    if kind == b"hit":
+        body, media_type, units = extra
+        return Hit(
+            windows, CachedReply(body, media_type.decode(), WorkUnits(**orjson.loads(units)))
+        )
+    return Refused(windows, _blocking(windows, tokens))
+
+
+def _blocking(windows: tuple[WindowState, ...], tokens: int) -> WindowState:
+    """The full window that a caller waits longest for.
+
+    One that the request could never fit in, even untouched, comes before all: then
+    `blocking.window.limit` is less than the estimate, and waiting is useless.
+    """
+
+    def cost(state: WindowState) -> int:
+        return 1 if state.window.meter is Meter.REQUESTS else tokens
+
+    full = [w for w in windows if cost(w) and w.used + cost(w) > w.window.limit]
+    return max(full, key=lambda w: (cost(w) > w.window.limit, w.reset_ms))

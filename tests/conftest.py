@@ -1,0 +1,47 @@
+"""Fixtures that several directories share: real stores, once per test session."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.auth.servers import PostgreSQL, Valkey
+
+
+@pytest.fixture(scope="session")
+def store_directory() -> Iterator[Path]:
+    """A short path (unix sockets allow about 100 characters) that PostgreSQL's user can enter."""
+    directory = Path(tempfile.mkdtemp(prefix="carillon-", dir="/tmp"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def valkey_server(store_directory: Path) -> Iterator[Valkey]:
+    """A running Valkey; its URL is `.url`. Use a prefix of your own."""
+    server = Valkey(store_directory / "valkey")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(store_directory: Path) -> Iterator[PostgreSQL]:
+    """A running PostgreSQL; `create_database(name)` gives a URL."""
+    server = PostgreSQL(store_directory / "pg")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def database_url(postgres_server: PostgreSQL) -> str:
+    """The URL of one migrated database, shared by the session: name rows uniquely."""
+    from auth.migrate import migrate
+
+    url = postgres_server.create_database("carillon")
+    migrate(url)
+    return url
