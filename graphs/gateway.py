@@ -1,0 +1,157 @@
+"""The gateway as a Serve application: HTTP ingress, authentication, admission, dispatch.
+
+Place in the path: the composition root of steps 1 to 5. It builds each part with the slice of
+settings it needs and hands them to `ingress`; it decides nothing about a request itself.
+
+Models arrive through `user_config`, which Serve applies without a restart: adding a model leaves
+streams that run alone.
+"""
+
+import asyncio
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pydantic import Field
+from ray import serve
+from ray.serve import Application as ServeApplication
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from auth.database import Database
+from auth.directory import Directory
+from auth.epochs import Epochs
+from auth.identify import Identifier
+from auth.isolation import TenantSalts
+from auth.keys import KeyHasher
+from auth.ledger import LedgerWriter
+from auth.pipeline import Pipeline
+from auth.plans import Limits, read_plans
+from auth.usage import Usage
+from auth.valkey import ValkeyAdmission
+from core.model import Frozen, ModelCard
+from core.settings import ROOT, StoreSettings, parse
+from ingress.accounts import Accounts
+from ingress.administration import Administration
+from ingress.aliases import Aliases
+from ingress.application import Application
+from ingress.catalog import Catalog
+from ingress.dispatch import ServeDispatcher
+from ingress.health import Health
+from ingress.openai import OpenAI
+from ingress.path import RequestPath
+from ingress.readiness import Readiness
+from ingress.telemetry import ServeTelemetry
+from ingress.usage import UsageEndpoints
+
+
+class GatewayArgs(Frozen):
+    """`args` of the gateway's application in `serve_config.yaml`."""
+
+    stores: StoreSettings = StoreSettings()
+    plans: str = "plans.yaml"
+    """Path of the plans, from the checkout when relative."""
+    answer_timeout_s: float = Field(600.0, gt=0)
+    """Longest wait for a model: for a whole answer, and for each piece of a stream."""
+    lease_s: float = Field(60.0, gt=1)
+    """How long a reservation outlives a gateway that was killed."""
+    cache_ttl_s: float = Field(3600.0, gt=0)
+    cache_item_bytes: int = Field(2**20, gt=0)
+    """Longest answer that is cached."""
+
+
+class GatewayConfig(Frozen):
+    """`user_config` of the gateway's deployment."""
+
+    models: tuple[ModelCard, ...] = ()
+
+
+@serve.ingress()
+class Gateway:
+    """One gateway replica."""
+
+    def __init__(self, args: GatewayArgs) -> None:
+        stores = args.stores
+        pepper = stores.pepper.resolve()
+        plans = read_plans(ROOT / args.plans)
+        self.limits = Limits(plans)
+        self.valkey = Pipeline(stores.redis_url.resolve(), stores.timeout_s)
+        self.database = Database(stores.database_url.resolve(), stores.timeout_s)
+        hasher = KeyHasher(pepper)
+        self.directory = Directory(self.database, Epochs(self.valkey, stores.prefix), hasher, plans)
+        self.admission = ValkeyAdmission(
+            self.valkey, stores.prefix, args.lease_s, args.cache_ttl_s, args.cache_item_bytes
+        )
+        self.usage = Usage(self.database)
+        self.ledger = LedgerWriter(self.valkey, self.database, stores.prefix)
+        self.readiness = Readiness()
+        self.telemetry = ServeTelemetry()
+        self.path = RequestPath(
+            Identifier(self.directory, hasher),
+            self.admission,
+            self.limits,
+            ServeDispatcher(self.readiness, args.answer_timeout_s),
+            TenantSalts(pepper),
+            self.telemetry,
+        )
+        self.application = self._mount(GatewayConfig())
+        loop = asyncio.get_running_loop()
+        self._background = [
+            loop.create_task(self.readiness.run()),
+            loop.create_task(self.telemetry.run()),
+        ]
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Serve's hook for a changed `user_config`: swap the route table in one assignment."""
+        config = parse(GatewayConfig, user_config, "user_config of the gateway")
+        self.application = self._mount(config)
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:  # noqa: PLW3201 - Serve's name for it
+        # uvicorn takes a plain function for ASGI 3, but a bound method for ASGI 2.
+        async def serve_current(scope: Scope, receive: Receive, send: Send) -> None:
+            await self.application(scope, receive, send)
+
+        return serve_current
+
+    def check_health(self) -> None:
+        """Raises when a background task has died, so that Serve replaces this replica."""
+        for task in self._background:
+            if task.done():
+                raise RuntimeError(f"a background task of the gateway ended: {task}")
+
+    async def _check_valkey(self) -> None:
+        await self.valkey.call("PING")
+
+    async def _check_postgresql(self) -> None:
+        await self.database.execute("SELECT 1")
+
+    def _mount(self, config: GatewayConfig) -> Application:
+        catalog = Catalog(config.models)
+        openai = OpenAI(self.path, catalog)
+        accounts = Accounts(self.path, self.directory)
+        usage = UsageEndpoints(self.path, self.usage, self.admission, self.limits)
+        administration = Administration(self.path, self.usage, self.admission, self.ledger)
+        checks = {"valkey": self._check_valkey, "postgresql": self._check_postgresql}
+        health = Health(self.path, catalog, self.readiness, checks, administration.ledger_lag)
+        aliases = Aliases(self.path, catalog, openai, accounts, usage, administration)
+        parts = (openai, accounts, usage, administration, health, aliases)
+        return Application([e for part in parts for e in part.endpoints()], _version())
+
+
+def _version() -> str:
+    try:
+        return version("carillon")
+    except PackageNotFoundError:
+        return "0"
+
+
+def build(args: GatewayArgs) -> ServeApplication:
+    """The gateway's application. It needs no GPU and little CPU."""
+    deployment = serve.deployment(
+        name="Gateway",
+        max_ongoing_requests=1000,
+        max_queued_requests=2000,
+        health_check_period_s=5,
+        graceful_shutdown_timeout_s=20,
+        ray_actor_options={"num_cpus": 0.5},
+    )
+    application: ServeApplication = deployment(Gateway).bind(args)
+    return application

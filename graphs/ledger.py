@@ -1,0 +1,93 @@
+"""The ledger as a Serve application: one writer that drains usage events into PostgreSQL.
+
+Place in the path: after step 5, and beside it for orphans: calls whose gateway or client went
+away are settled here with the engine's own count. It has no HTTP route.
+"""
+
+import asyncio
+
+from ray import serve
+from ray.serve import Application
+
+from auth.admission import Settlement
+from auth.database import Database
+from auth.directory import Directory
+from auth.epochs import Epochs
+from auth.keys import KeyHasher
+from auth.ledger import LedgerWriter
+from auth.pipeline import Pipeline
+from auth.plans import read_plans
+from auth.valkey import ValkeyAdmission
+from core.model import Frozen
+from core.settings import ROOT, StoreSettings
+from core.work import WorkUnits
+from graphs.lag_metrics import LagMetrics
+
+CLIENT_CLOSED = 499
+
+
+class LedgerArgs(Frozen):
+    """`args` of the ledger's application in `serve_config.yaml`."""
+
+    stores: StoreSettings = StoreSettings()
+    plans: str = "plans.yaml"
+
+
+class Ledger:
+    """The writer, its chores, and the settlement of orphans."""
+
+    def __init__(self, args: LedgerArgs) -> None:
+        stores = args.stores
+        valkey = Pipeline(stores.redis_url.resolve(), stores.timeout_s)
+        database = Database(stores.database_url.resolve(), stores.timeout_s)
+        directory = Directory(
+            database,
+            Epochs(valkey, stores.prefix),
+            KeyHasher(stores.pepper.resolve()),
+            read_plans(ROOT / args.plans),
+        )
+        self.admission = ValkeyAdmission(valkey, stores.prefix)
+        self.writer = LedgerWriter(
+            valkey,
+            database,
+            stores.prefix,
+            chores=(self.admission.sweep, directory.announce),
+        )
+        loop = asyncio.get_running_loop()
+        self._writing = loop.create_task(self.writer.run())
+        self._measuring = loop.create_task(LagMetrics(self.writer).run())
+
+    async def settle_orphan(self, request_id: str, units: dict[str, int]) -> bool:
+        """Settle a call that was cut short; False when it was settled already.
+
+        Args:
+            units: fields of `WorkUnits`, as the model's replica counted them.
+        """
+        return await self.admission.settle(
+            Settlement(
+                request_id=request_id,
+                units=WorkUnits(**units),
+                status_code=CLIENT_CLOSED,
+                error_code="client_closed",
+            )
+        )
+
+    def check_health(self) -> None:
+        """Raises when the writer has died, so that Serve replaces this replica."""
+        for task in (self._writing, self._measuring):
+            if task.done():
+                raise RuntimeError(f"a task of the ledger ended: {task}")
+
+
+def build(args: LedgerArgs) -> Application:
+    """The ledger's application. One replica is enough; several do no harm."""
+    deployment = serve.deployment(
+        name="Ledger",
+        num_replicas=1,
+        max_ongoing_requests=100,
+        max_queued_requests=10_000,
+        health_check_period_s=5,
+        ray_actor_options={"num_cpus": 0.1},
+    )
+    application: Application = deployment(Ledger).bind(args)
+    return application

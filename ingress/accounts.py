@@ -1,0 +1,166 @@
+"""API keys over HTTP: create, list, revoke, verify.
+
+Place in the path: beside it; these requests are authenticated and cost no units. Rules (who may
+grant what, whose keys are whose) are `auth`'s; this module speaks JSON.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from auth.accounts import MAX_POSTGRES_INTEGER, ApiKey, IssuedKey, KeyGrant, PlainText
+from auth.directory import Directory
+from auth.principal import Principal, Scope
+from core.errors import Forbidden, InvalidRequest
+from ingress.endpoint import Endpoint
+from ingress.exchange import Exchange
+from ingress.path import RequestPath
+from ingress.responses import json_response
+
+DEFAULT_PAGE = 20
+
+
+class KeyRequest(BaseModel):
+    """POST /v1/api-keys. What is left out is inherited from the key that asks."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: PlainText = "default"
+    user_id: PlainText | None = None
+    scopes: frozenset[Scope] = frozenset({Scope.INFERENCE, Scope.USAGE})
+    allowed_models: frozenset[PlainText] | None = None
+    requests_per_hour: int | None = Field(None, gt=0, le=MAX_POSTGRES_INTEGER)
+    tier: PlainText | None = None
+    expires_at: AwareDatetime | None = None
+    tenant_id: PlainText | None = None
+    """Another tenant's; for keys with the `admin` scope."""
+
+    def grant(self) -> KeyGrant:
+        return KeyGrant.model_validate(self.model_dump(exclude={"tenant_id"}))
+
+
+class VerifyRequest(BaseModel):
+    """POST /v1/api-keys/verify."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    api_key: str = Field(max_length=512)
+
+
+class Accounts:
+    """Handlers over the directory."""
+
+    def __init__(self, path: RequestPath, directory: Directory) -> None:
+        self._path = path
+        self._directory = directory
+
+    def endpoints(self) -> list[Endpoint]:
+        return [
+            Endpoint(
+                "POST",
+                "/v1/api-keys",
+                self.create,
+                "Create a key; shown once",
+                KeyRequest,
+                status=201,
+            ),
+            Endpoint("GET", "/v1/api-keys", self.list, "Keys of this tenant"),
+            Endpoint("DELETE", "/v1/api-keys/{key_id}", self.revoke, "Revoke a key at once"),
+            Endpoint(
+                "POST", "/v1/api-keys/verify", self.verify, "Whether a key is good", VerifyRequest
+            ),
+        ]
+
+    async def create(self, exchange: Exchange) -> Response:
+        principal = await self._path.identify(exchange.key, Scope.KEYS)
+        request = await exchange.parse(KeyRequest)
+        return json_response(issued_object(await self.issue(principal, request)), 201)
+
+    async def issue(self, principal: Principal, request: KeyRequest) -> IssuedKey:
+        """Make a key on behalf of `principal`."""
+        return await self._directory.create_key(principal, request.grant(), request.tenant_id)
+
+    async def list(self, exchange: Exchange) -> Response:
+        principal = await self._path.identify(exchange.key, Scope.KEYS)
+        after, limit = page_of(exchange)
+        page = await self._directory.keys(principal.tenant_id, after, limit)
+        data = [key_object(key) for key in page.items]
+        return json_response(
+            {
+                "object": "list",
+                "data": data,
+                "first_id": data[0]["id"] if data else None,
+                "last_id": data[-1]["id"] if data else None,
+                "has_more": page.has_more,
+            }
+        )
+
+    async def revoke(self, exchange: Exchange) -> Response:
+        principal = await self._path.identify(exchange.key, Scope.KEYS)
+        key_id = exchange.http.path_params["key_id"]
+        key = await self._directory.revoke_key(principal.tenant_id, key_id)
+        return json_response({"id": key.id, "object": "api_key", "deleted": True})
+
+    async def verify(self, exchange: Exchange) -> Response:
+        """What one's own tenant's key may do; any tenant's for an admin."""
+        principal = await self._path.identify(exchange.key, Scope.USAGE)
+        request = await exchange.parse(VerifyRequest)
+        return json_response(await self.verdict(principal, request.api_key))
+
+    async def verdict(self, principal: Principal, api_key: str) -> dict[str, Any]:
+        found = await self._directory.verify(api_key)
+        foreign = found.valid and found.tenant_id != principal.tenant_id
+        if foreign and Scope.ADMIN not in principal.scopes:
+            raise Forbidden("this key can only verify keys of its own tenant")
+        return {
+            "valid": found.valid,
+            "code": found.code,
+            "key_id": found.key_id,
+            "tenant_id": found.tenant_id,
+            "tier": found.tier,
+            "quota_requests_per_hour": found.requests_per_hour,
+            "scopes": sorted(found.scopes),
+            "expires_at": timestamp(found.expires_at),
+        }
+
+
+def key_object(key: ApiKey) -> dict[str, Any]:
+    """A key as JSON, without its secret."""
+    return {
+        "id": key.id,
+        "object": "api_key",
+        "name": key.name,
+        "prefix": key.prefix,
+        "tenant_id": key.tenant_id,
+        "user_id": key.user_id,
+        "tier": key.tier,
+        "requests_per_hour": key.requests_per_hour,
+        "scopes": sorted(key.scopes),
+        "allowed_models": None if key.allowed_models is None else sorted(key.allowed_models),
+        "is_active": key.is_active,
+        "created_at": timestamp(key.created_at),
+        "expires_at": timestamp(key.expires_at),
+        "last_used_at": timestamp(key.last_used_at),
+        "revoked_at": timestamp(key.revoked_at),
+    }
+
+
+def issued_object(issued: IssuedKey) -> dict[str, Any]:
+    """A new key as JSON: the one time that its secret is shown."""
+    return key_object(issued.key) | {"key": issued.secret.get_secret_value()}
+
+
+def page_of(exchange: Exchange) -> tuple[str | None, int]:
+    """`after` and `limit` of a list request."""
+    query = exchange.http.query_params
+    limit = query.get("limit", str(DEFAULT_PAGE))
+    if not limit.isdecimal() or not 1 <= int(limit[:4]) <= 100:  # noqa: PLR2004
+        raise InvalidRequest("'limit' must be between 1 and 100", "limit")
+    return query.get("after"), int(limit[:4])
+
+
+def timestamp(moment: datetime | None) -> int | None:
+    """Unix seconds, as every `created` and `_at` on this wire."""
+    return None if moment is None else int(moment.timestamp())

@@ -1,0 +1,72 @@
+"""Administration over HTTP: statistics of the whole installation, and the cache.
+
+Place in the path: beside it; every handler needs the `admin` scope.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+
+from auth.accounts import PlainText
+from auth.ledger import LedgerWriter
+from auth.principal import Scope
+from auth.usage import Usage
+from auth.valkey import ValkeyAdmission
+from ingress.endpoint import Endpoint
+from ingress.exchange import Exchange
+from ingress.path import RequestPath
+from ingress.responses import json_response
+from ingress.usage import period_of, totals_object
+
+
+class ClearRequest(BaseModel):
+    """POST /v1/admin/cache/clear."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tenant_id: PlainText | None = None
+    """Only this tenant's entries; everyone's when left out."""
+
+
+class Administration:
+    """Handlers for operators."""
+
+    def __init__(
+        self, path: RequestPath, usage: Usage, admission: ValkeyAdmission, ledger: LedgerWriter
+    ) -> None:
+        self._path = path
+        self._usage = usage
+        self._admission = admission
+        self._ledger = ledger
+
+    def endpoints(self) -> list[Endpoint]:
+        return [
+            Endpoint("GET", "/v1/admin/stats", self.stats, "Everybody's usage, cache and ledger"),
+            Endpoint("POST", "/v1/admin/cache/clear", self.clear, "Empty the cache", ClearRequest),
+        ]
+
+    async def stats(self, exchange: Exchange) -> Response:
+        await self._path.identify(exchange.key, Scope.ADMIN)
+        usage = await self._usage.everything(*period_of(exchange))
+        return json_response(
+            {
+                "tenants": usage.tenants,
+                "active_keys": usage.active_keys,
+                "totals": totals_object(usage.totals),
+                "by_tenant": {name: totals_object(t) for name, t in usage.by_tenant.items()},
+                "by_model": {name: totals_object(t) for name, t in usage.by_model.items()},
+                "cache": asdict(await self._admission.cache_stats()),
+                "ledger": await self.ledger_lag(),
+            }
+        )
+
+    async def clear(self, exchange: Exchange) -> Response:
+        await self._path.identify(exchange.key, Scope.ADMIN)
+        request = await exchange.parse(ClearRequest)
+        return json_response({"cleared": await self._admission.cache_clear(request.tenant_id)})
+
+    async def ledger_lag(self) -> dict[str, Any]:
+        """How far the ledger is behind."""
+        return asdict(await self._ledger.lag())

@@ -1,0 +1,58 @@
+"""A call: one request for one model, parsed and ready for the request path.
+
+Place in the path: the result of step 1, read by every later step. It is data; it does nothing.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel
+
+from core.model import Operation
+from ingress.catalog import ServedModel
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """What the caller's `Cache-Control` allows (RFC 9111, request directives)."""
+
+    read: bool = True
+    """False for `no-cache` and `no-store`."""
+    write: bool = True
+    """False for `no-store`."""
+
+    @classmethod
+    def from_header(cls, value: str | None) -> "CachePolicy":
+        if not value:
+            return DEFAULT_CACHE_POLICY
+        directives = {part.strip().lower() for part in value.split(",")}
+        no_store = "no-store" in directives
+        return cls(read=not no_store and "no-cache" not in directives, write=not no_store)
+
+
+DEFAULT_CACHE_POLICY = CachePolicy()
+
+
+@dataclass(slots=True)
+class Call:
+    """One request for one operation of one model.
+
+    `request_id` is made here and keys the ledger; `trace_id` is the `x-request-id` of the
+    response, which a client may choose and must therefore never key anything.
+    """
+
+    request_id: str
+    trace_id: str
+    endpoint: str
+    model: ServedModel
+    operation_name: str
+    operation: Operation
+    request: BaseModel
+    streamed: bool = False
+    cache: CachePolicy = DEFAULT_CACHE_POLICY
+    started: float = field(default_factory=time.perf_counter)
+    headers: dict[str, str] = field(default_factory=dict)
+    """Response headers that are true whatever the outcome (rate windows, cache verdict)."""
+
+    def elapsed_ms(self) -> int:
+        return int((time.perf_counter() - self.started) * 1000)

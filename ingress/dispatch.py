@@ -1,0 +1,145 @@
+"""Dispatch: from a call to the model's replica, by deployment handle.
+
+Place in the path: step 4. It finds the application, chooses how the payload travels, and turns
+Ray's errors into ours. Replica choice, queues and back-pressure are Serve's.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ray import serve
+from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.serve.exceptions import (
+    BackPressureError,
+    DeploymentUnavailableError,
+    RayServeException,
+    RequestCancelledError,
+)
+from ray.serve.handle import DeploymentHandle
+
+from core.errors import CarillonError, DeadlineExceeded, ModelUnavailable, QueueFull
+from core.model import CallContext, Chunk, Reply
+from ingress.call import Call
+from ingress.readiness import Readiness
+
+QUEUE_RETRY_S = 1.0
+START_RETRY_S = 5.0
+
+logger = logging.getLogger("ray.serve")
+
+
+class ServeDispatcher:
+    """Calls models over Serve handles."""
+
+    def __init__(self, readiness: Readiness, timeout_s: float) -> None:
+        self._readiness = readiness
+        self._timeout_s = timeout_s
+        self._handles: dict[str, tuple[DeploymentHandle[Any], DeploymentHandle[Any]]] = {}
+
+    async def answer(self, call: Call, context: CallContext) -> Reply:
+        """The whole answer.
+
+        Raises:
+            QueueFull, ModelUnavailable, DeadlineExceeded: nothing was produced.
+            CarillonError: whatever the model raised.
+        """
+        with self._errors(call):
+            async with asyncio.timeout(self._timeout_s):
+                whole, _ = self._handle(call)
+                reply: Reply = await whole.answer.remote(call.operation_name, call.request, context)
+                return reply
+
+    async def stream(self, call: Call, context: CallContext) -> AsyncGenerator[Chunk, None]:
+        """The answer in chunks; the same errors as `answer`, at the chunk where they happen."""
+        with self._errors(call):
+            _, streaming = self._handle(call)
+            chunks = streaming.stream.remote(call.operation_name, call.request, context)
+            try:
+                while True:
+                    async with asyncio.timeout(self._timeout_s):
+                        chunk: Chunk = await anext(chunks)
+                    yield chunk
+                    if chunk.last:
+                        return
+            finally:
+                # Closing early must reach the engine: cancel what still runs over there.
+                chunks.cancel()
+
+    def _handle(self, call: Call) -> tuple[DeploymentHandle[Any], DeploymentHandle[Any]]:
+        application = call.model.card.application_name
+        self._require_running(application, call.model.card.id)
+        if application not in self._handles:
+            handle: DeploymentHandle[Any] = serve.get_app_handle(application)
+            self._handles[application] = (handle, handle.options(stream=True))
+        return self._handles[application]
+
+    def _require_running(self, application: str, model_id: str) -> None:
+        if not self._readiness.applications:
+            return  # Not polled yet: let Serve decide.
+        state = self._readiness.of(application)
+        if state is None:
+            raise ModelUnavailable(f"the model '{model_id}' is not deployed", "model", 30.0)
+        if not state.serving and state.status in ("DEPLOYING", "DEPLOY_FAILED", "UNHEALTHY"):
+            raise ModelUnavailable(
+                f"the model '{model_id}' is not ready ({state.status.lower()})",
+                "model",
+                START_RETRY_S,
+            )
+
+    @contextmanager
+    def _errors(self, call: Call) -> Iterator[None]:
+        model = call.model.card.id
+        try:
+            yield
+        except CarillonError as error:
+            raise _own(error) from None
+        except BackPressureError as error:
+            raise QueueFull(f"the queue of '{model}' is full", None, QUEUE_RETRY_S) from error
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"'{model}' did not answer in time") from error
+        except RayTaskError as error:
+            raise _cause(error, model) from error
+        except (RayActorError, DeploymentUnavailableError, RequestCancelledError) as error:
+            raise self._gone(call, error) from error
+        except (RayError, RayServeException) as error:
+            raise self._gone(call, error) from error
+
+    def _gone(self, call: Call, error: Exception) -> ModelUnavailable:
+        """The replica died, or the application is not there."""
+        self._handles.pop(call.model.card.application_name, None)
+        logger.warning(
+            "model unavailable: %s",
+            type(error).__name__,
+            extra={"carillon_request_id": call.request_id},
+        )
+        return ModelUnavailable(
+            f"the model '{call.model.card.id}' stopped while it was answering",
+            None,
+            START_RETRY_S,
+        )
+
+
+def _own(error: CarillonError) -> CarillonError:
+    """A model's error, without the remote traceback that Ray appends to its text.
+
+    Ray makes the exception that crosses replicas a subclass of the original one; the arguments
+    are the original's.
+    """
+    for kind in type(error).__mro__:
+        if kind.__module__ == CarillonError.__module__:
+            clean: CarillonError = kind(*error.args[:3]) if error.args else kind("model error")
+            return clean
+    return error
+
+
+def _cause(error: RayTaskError, model: str) -> CarillonError:
+    cause = error.cause
+    if isinstance(cause, CarillonError):
+        return _own(cause)
+    if isinstance(cause, BackPressureError):
+        return QueueFull(f"the queue of '{model}' is full", None, QUEUE_RETRY_S)
+    logger.error("the model %s failed: %s", model, error)
+    return CarillonError(f"the model '{model}' failed")

@@ -1,0 +1,140 @@
+"""An exchange: one HTTP request, read with limits, and what its response will carry.
+
+Place in the path: step 1 (parse). It turns bytes into validated types and a `Call`; it does not
+authenticate (`auth.identify` does) and does not answer.
+"""
+
+import time
+import uuid
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+from starlette.types import Receive, Scope
+
+from auth.identify import credentials
+from core.errors import (
+    BodyTooLarge,
+    InvalidRequest,
+    MalformedBody,
+    UnknownParameter,
+    UnsupportedMediaType,
+)
+from ingress.call import CachePolicy, Call
+from ingress.catalog import Catalog, ServedModel
+
+M = TypeVar("M", bound=BaseModel)
+TRACE_ID_LENGTH = 128
+JSON_TYPES = ("", "application/json")
+
+
+class Exchange:
+    """One request being answered."""
+
+    def __init__(self, scope: Scope, receive: Receive, max_body_bytes: int) -> None:
+        self.http = Request(scope, receive)
+        self.started = time.perf_counter()
+        self.request_id = uuid.uuid4().hex
+        self.trace_id = self.http.headers.get("x-request-id", self.request_id)[:TRACE_ID_LENGTH]
+        self.headers: dict[str, str] = {}
+        self._max_body_bytes = max_body_bytes
+
+    @property
+    def key(self) -> str | None:
+        """The caller's credentials, whatever header they came in. Raises InvalidKey."""
+        return credentials(self.http.headers.raw)
+
+    @property
+    def endpoint(self) -> str:
+        """The route's template, for metrics and the ledger (never a caller's own text)."""
+        route = self.http.scope.get("route")
+        return str(getattr(route, "path", self.http.url.path))
+
+    async def body(self) -> bytes:
+        """The whole body. Raises BodyTooLarge before reading past the limit."""
+        declared = self.http.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > self._max_body_bytes:
+            raise self._too_large()
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in self.http.stream():
+            size += len(piece)
+            if size > self._max_body_bytes:
+                raise self._too_large()
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def document(self) -> dict[str, Any]:
+        """The body as a JSON object.
+
+        Raises:
+            UnsupportedMediaType, MalformedBody, BodyTooLarge
+        """
+        kind = self.http.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind not in JSON_TYPES and not kind.endswith("+json"):
+            raise UnsupportedMediaType(f"send application/json, not {kind[:100]!r}")
+        try:
+            document = orjson.loads(await self.body() or b"{}")
+        except orjson.JSONDecodeError as error:
+            raise MalformedBody(f"the body is not valid JSON: {error}") from error
+        if not isinstance(document, dict):
+            raise MalformedBody("the body must be a JSON object")
+        return document
+
+    async def parse(self, model: type[M]) -> M:
+        """The body as `model`. Raises InvalidRequest or UnknownParameter naming the field."""
+        return validate(model, await self.document())
+
+    def call(
+        self,
+        catalog: Catalog,
+        operation_name: str,
+        document: dict[str, Any],
+        model: ServedModel | None = None,
+    ) -> Call:
+        """The call that `document` asks for, of `model` if the path named it already.
+
+        Raises:
+            ModelNotFound, InvalidRequest, UnknownParameter
+        """
+        if model is None:
+            name = document.get("model")
+            if name is not None and not isinstance(name, str):
+                raise InvalidRequest("'model' must be a string", "model")
+            model = catalog.find(name, operation_name)
+        operation = model.operation(operation_name)
+        request = validate(operation.request, document)
+        return Call(
+            request_id=self.request_id,
+            trace_id=self.trace_id,
+            endpoint=self.endpoint,
+            model=model,
+            operation_name=operation_name,
+            operation=operation,
+            request=request,
+            streamed=bool(getattr(request, "stream", False)),
+            cache=CachePolicy.from_header(self.http.headers.get("cache-control")),
+            started=self.started,
+            headers=self.headers,
+        )
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"the body is over the limit of {self._max_body_bytes} bytes")
+
+
+def validate(model: type[M], document: Any) -> M:
+    """`document` as `model`, its first fault as our error."""
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise _fault(error) from error
+
+
+def _fault(error: ValidationError) -> InvalidRequest:
+    first = error.errors(include_url=False, include_context=False)[0]
+    param = ".".join(str(part) for part in first["loc"])[:200] or None
+    if first["type"] == "extra_forbidden":
+        return UnknownParameter(f"Unrecognized request argument supplied: {param}", param)
+    message = first["msg"].removeprefix("Value error, ")
+    return InvalidRequest(f"Invalid value for '{param}': {message}" if param else message, param)

@@ -1,0 +1,93 @@
+"""Health and status.
+
+Place in the path: beside it; neither authenticates, admits nor charges. `/health` is for load
+balancers and says nothing that a stranger should not know; `/status` is for operators.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from auth.principal import Scope
+from core.errors import CarillonError
+from ingress.catalog import Catalog
+from ingress.endpoint import Endpoint
+from ingress.exchange import Exchange
+from ingress.path import RequestPath
+from ingress.readiness import Readiness
+from ingress.responses import json_response
+
+Check = Callable[[], Awaitable[None]]
+"""Returns when a store answers; raises CarillonError when it does not."""
+
+
+class Health:
+    """Whether the parts answer."""
+
+    def __init__(
+        self,
+        path: RequestPath,
+        catalog: Catalog,
+        readiness: Readiness,
+        checks: Mapping[str, Check],
+        ledger: Callable[[], Awaitable[dict[str, Any]]],
+    ) -> None:
+        self._path = path
+        self._catalog = catalog
+        self._readiness = readiness
+        self._checks = checks
+        self._ledger = ledger
+
+    def endpoints(self) -> list[Endpoint]:
+        return [
+            Endpoint("GET", "/health", self.health, "Whether the cluster serves", public=True),
+            Endpoint("GET", "/status", self.status, "Every application, store and the ledger"),
+        ]
+
+    async def health(self, exchange: Exchange) -> Response:
+        """200 while requests can be served; 503 when a store is away."""
+        services = await self._stores()
+        for model in self._catalog:
+            services[model.card.id] = self._model(model.card.application_name)
+        healthy = all(services[name] == "healthy" for name in self._checks)
+        body = {"status": "healthy" if healthy else "unhealthy", "services": services}
+        return json_response(body, 200 if healthy else 503)
+
+    async def status(self, exchange: Exchange) -> Response:
+        await self._path.identify(exchange.key, Scope.USAGE)
+        applications = {
+            name: {
+                "status": state.status,
+                "message": state.message,
+                "running_replicas": state.replicas,
+                "deployed_at": int(state.since),
+            }
+            for name, state in self._readiness.applications.items()
+        }
+        return json_response(
+            {
+                "applications": applications,
+                "models": {m.card.id: m.card.application_name for m in self._catalog},
+                "stores": await self._stores(),
+                "ledger": await self._ledger(),
+                "known_at": int(self._readiness.known_at),
+            }
+        )
+
+    async def _stores(self) -> dict[str, str]:
+        return {name: await _verdict(check) for name, check in self._checks.items()}
+
+    def _model(self, application: str) -> str:
+        state = self._readiness.of(application)
+        if state is None:
+            return "absent" if self._readiness.applications else "unknown"
+        return "healthy" if state.serving else state.status.lower()
+
+
+async def _verdict(check: Check) -> str:
+    try:
+        await check()
+    except CarillonError as error:
+        return error.code
+    return "healthy"

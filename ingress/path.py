@@ -1,0 +1,348 @@
+"""The path of a request, written once.
+
+    1 parse      dialect -> Call                                   (ingress.exchange)
+    2 identify   API key -> Principal                              (auth.identify)
+    3 admit      one atomic store round trip: epoch, windows, reservation, cache, event
+    4 dispatch   the model's replica, by deployment handle         (ingress.dispatch)
+    5 settle     one atomic store round trip: actual units, refund, cache put, event
+
+`answer` serves whole answers, `stream` its sibling for streams; every route that costs something
+goes through one of them. What a caller reads is settled before the caller can read its end. A
+caller that goes away is settled by the replica, which alone knows what the engine produced.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from auth.admission import (
+    Admission,
+    Admitted,
+    Ask,
+    CachedReply,
+    Hit,
+    InFlight,
+    Refused,
+    Settlement,
+    Stale,
+    Verdict,
+)
+from auth.plans import Limits
+from auth.principal import Principal, Scope
+from auth.quota import refusal
+from core.errors import (
+    CarillonError,
+    InvalidKey,
+    ModelUnavailable,
+    StoreUnavailable,
+    Unauthenticated,
+)
+from core.model import CallContext, Chunk, Reply
+from core.work import NO_WORK, WorkUnits
+from ingress.cache_key import cache_key
+from ingress.call import Call
+from ingress.rate_headers import rate_headers
+from ingress.telemetry import Telemetry
+
+EVENT_STREAM = "text/event-stream"
+CLIENT_CLOSED = 499
+"""Status of a request whose caller went away, as nginx logs it."""
+RENEW_S = 15.0
+"""A long stream's lease is extended this often."""
+ORPHAN_GRACE_S = 5.0
+"""How long the replica has to report what a cut-short call really used."""
+NO_KEY = "You didn't provide an API key: send it as `Authorization: Bearer <key>`."
+SETTLE_RETRIES_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+
+
+class Identifier(Protocol):
+    """Step 2. See `auth.identify`."""
+
+    async def identify(self, key: str) -> Principal: ...
+    def forget(self, key: str) -> None: ...
+
+
+class Waiter(Admission, Protocol):
+    """Admission that can also be waited on. See `auth.valkey`."""
+
+    async def wait(self, ask: Ask, timeout_s: float) -> bool: ...
+
+
+class Dispatcher(Protocol):
+    """Step 4. See `ingress.dispatch`."""
+
+    async def answer(self, call: Call, context: CallContext) -> Reply: ...
+    def stream(self, call: Call, context: CallContext) -> AsyncGenerator[Chunk, None]: ...
+
+
+class Isolator(Protocol):
+    """Opaque per-tenant salt for engines' prefix caches. See `auth.isolation`."""
+
+    @property
+    def salt(self) -> Callable[[str], str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer for the wire."""
+
+    body: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A streamed answer for the wire. Its first piece is already here."""
+
+    pieces: AsyncIterator[bytes]
+    media_type: str = EVENT_STREAM
+
+
+class RequestPath:
+    """Steps 2 to 5."""
+
+    def __init__(
+        self,
+        identifier: Identifier,
+        admission: Waiter,
+        limits: Limits,
+        dispatcher: Dispatcher,
+        isolator: Isolator,
+        telemetry: Telemetry,
+        *,
+        share_wait_s: float = 30.0,
+    ) -> None:
+        self._identifier = identifier
+        self._admission = admission
+        self._limits = limits
+        self._dispatcher = dispatcher
+        self._isolator = isolator
+        self._telemetry = telemetry
+        self._share_wait_s = share_wait_s
+        self._background: set[asyncio.Task[Any]] = set()
+
+    async def identify(self, key: str | None, scope: Scope) -> Principal:
+        """Step 2: whom `key` acts for. Raises Unauthenticated, InvalidKey or Forbidden."""
+        if key is None:
+            raise Unauthenticated(NO_KEY)
+        principal = await self._identifier.identify(key)
+        principal.require(scope)
+        return principal
+
+    async def answer(self, call: Call, key: str | None, principal: Principal) -> Answer:
+        """Steps 3 to 5 for a whole answer."""
+        ask, verdict = await self._admit(call, key, principal)
+        if isinstance(verdict, Hit):
+            return Answer(verdict.reply.body, verdict.reply.media_type)
+        try:
+            reply = await self._dispatcher.answer(call, self._context(call, ask))
+        except asyncio.CancelledError:
+            self._abandon(call, NO_WORK)
+            raise
+        except Exception as error:
+            await self._settle_failed(call, error, NO_WORK)
+            raise
+        await self._settle(call, ask, CachedReply(reply.body, reply.media_type, reply.units))
+        return Answer(reply.body, reply.media_type)
+
+    async def stream(self, call: Call, key: str | None, principal: Principal) -> Stream:
+        """Steps 3 to 5 for a stream. Errors before the first piece are raised here."""
+        ask, verdict = await self._admit(call, key, principal)
+        if isinstance(verdict, Hit):
+            return Stream(_replay(verdict.reply.body), verdict.reply.media_type)
+        chunks = self._dispatcher.stream(call, self._context(call, ask))
+        try:
+            first = await anext(chunks)
+        except asyncio.CancelledError:
+            self._abandon(call, NO_WORK)
+            raise
+        except Exception as error:
+            await self._settle_failed(call, error, NO_WORK)
+            raise
+        return Stream(self._relay(call, ask, first, chunks))
+
+    async def _relay(
+        self, call: Call, ask: Ask, first: Chunk, chunks: AsyncGenerator[Chunk, None]
+    ) -> AsyncIterator[bytes]:
+        """Pass bytes on without reading them; settle before the caller sees the last ones."""
+        ttft_ms = call.elapsed_ms()
+        self._telemetry.first_token(call, ttft_ms)
+        kept: list[bytes] = []
+        chunk, renewed = first, call.started
+        try:
+            while not chunk.last:
+                kept.append(chunk.data)
+                yield chunk.data
+                renewed = self._renew_if_due(call, chunk.units, renewed)
+                chunk = await anext(chunks)
+            kept.append(chunk.data)
+            whole = CachedReply(b"".join(kept), EVENT_STREAM, chunk.units)
+            await self._settle(call, ask, whole, ttft_ms)
+            yield chunk.data
+        except (asyncio.CancelledError, GeneratorExit):
+            self._abandon(call, chunk.units)
+            raise
+        except Exception as error:
+            await self._settle_failed(call, error, chunk.units)
+            raise
+
+    async def _admit(
+        self, call: Call, key: str | None, principal: Principal
+    ) -> tuple[Ask, Admitted | Hit]:
+        """Step 3. Raises LimitReached, ModelForbidden, InvalidKey or StoreUnavailable."""
+        principal.require_model(call.model.card.id)
+        ask = self._ask(call, principal)
+        verdict = await self._ask_until_clear(call, ask)
+        if isinstance(verdict, Stale):
+            # The tenant's keys or plan changed since this principal was read: read it again.
+            self._identifier.forget(key or "")
+            principal = await self.identify(key, Scope.INFERENCE)
+            principal.require_model(call.model.card.id)
+            ask = self._ask(call, principal)
+            verdict = await self._ask_until_clear(call, ask)
+        return ask, self._accept(call, verdict)
+
+    async def _ask_until_clear(self, call: Call, ask: Ask) -> Verdict:
+        """Ask; while an identical request of this tenant runs, wait for it and ask again."""
+        verdict = await self._admission.admit(ask)
+        while isinstance(verdict, InFlight):
+            ended = await self._admission.wait(ask, self._share_wait_s)
+            ask = ask if ended else _alone(ask)
+            verdict = await self._admission.admit(ask)
+        return verdict
+
+    def _accept(self, call: Call, verdict: Verdict) -> Admitted | Hit:
+        self._telemetry.admitted(call, verdict)
+        if isinstance(verdict, (Stale, InFlight)):
+            raise InvalidKey("Incorrect API key provided.")
+        call.headers |= rate_headers(verdict.windows)
+        if isinstance(verdict, Refused):
+            raise refusal(verdict)
+        call.headers["x-cache"] = _cache_verdict(call, verdict)
+        return verdict
+
+    def _ask(self, call: Call, principal: Principal) -> Ask:
+        card = call.model.card
+        cacheable = call.operation.cacheable and call.cache.write
+        return Ask(
+            request_id=call.request_id,
+            principal=principal,
+            scopes=self._limits.scopes(principal),
+            units=call.operation.estimate(call.request, card),
+            cache_key=cache_key(card, call.operation_name, call.request) if cacheable else None,
+            read_cache=call.cache.read,
+            share=call.cache.read,
+            details={
+                "endpoint": call.endpoint,
+                "operation": call.operation_name,
+                "model": card.id,
+                "revision": card.revision,
+                "streamed": call.streamed,
+                "trace_id": call.trace_id,
+            },
+        )
+
+    def _context(self, call: Call, ask: Ask) -> CallContext:
+        salt = self._isolator.salt(ask.principal.tenant_id)
+        return CallContext(call.request_id, salt, ask.units)
+
+    async def _settle(
+        self, call: Call, ask: Ask, reply: CachedReply, ttft_ms: int | None = None
+    ) -> None:
+        """Step 5, for work that was delivered."""
+        settlement = Settlement(
+            request_id=call.request_id,
+            units=reply.units,
+            response_time_ms=call.elapsed_ms(),
+            ttft_ms=ttft_ms,
+            cache=reply if ask.cache_key else None,
+        )
+        await self._close(call, settlement)
+
+    async def _settle_failed(self, call: Call, error: Exception, units: WorkUnits) -> None:
+        """Step 5, for work that failed: bill what was delivered, free the rest."""
+        known = error if isinstance(error, CarillonError) else CarillonError("internal error")
+        settlement = Settlement(
+            request_id=call.request_id,
+            units=units,
+            status_code=known.status_code,
+            error_code=known.code,
+            response_time_ms=call.elapsed_ms(),
+            exact=units == NO_WORK or not isinstance(error, ModelUnavailable),
+        )
+        await self._close(call, settlement)
+
+    def _abandon(self, call: Call, units: WorkUnits) -> None:
+        """Step 5, for a caller that went away.
+
+        The replica, cancelled in turn, settles with the engine's own count. If the call never
+        reached one, or it died too, what was delivered is settled here after a grace period.
+        """
+        settlement = Settlement(
+            request_id=call.request_id,
+            units=units,
+            status_code=CLIENT_CLOSED,
+            error_code="client_closed",
+            response_time_ms=call.elapsed_ms(),
+            exact=False,
+        )
+        self._telemetry.finished(call, CLIENT_CLOSED, units)
+        self._later(self._settle_after(settlement, ORPHAN_GRACE_S))
+
+    async def _close(self, call: Call, settlement: Settlement) -> None:
+        """Settle once, whether or not the caller still waits; keep trying if the store is away.
+
+        The answer is not held back for the store: its lease keeps the reservation meanwhile.
+        """
+        self._telemetry.finished(call, settlement.status_code, settlement.units)
+        try:
+            await asyncio.shield(self._later(self._admission.settle(settlement)))
+        except StoreUnavailable:
+            self._later(self._settle_stubbornly(settlement))
+
+    async def _settle_after(self, settlement: Settlement, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        await self._settle_stubbornly(settlement)
+
+    async def _settle_stubbornly(self, settlement: Settlement) -> None:
+        for delay_s in SETTLE_RETRIES_S:
+            try:
+                await self._admission.settle(settlement)
+            except StoreUnavailable:
+                await asyncio.sleep(delay_s)
+            else:
+                return
+        self._telemetry.settlement_lost(settlement.request_id)
+
+    def _renew_if_due(self, call: Call, units: WorkUnits, renewed: float) -> float:
+        now = call.started + call.elapsed_ms() / 1000
+        if now - renewed < RENEW_S:
+            return renewed
+        self._later(self._admission.renew(call.request_id, units))
+        return now
+
+    def _later(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+
+def _alone(ask: Ask) -> Ask:
+    """The same ask without waiting for identical requests any longer."""
+    return replace(ask, share=False)
+
+
+def _cache_verdict(call: Call, verdict: Admitted | Hit) -> str:
+    if isinstance(verdict, Hit):
+        return "HIT"
+    return "MISS" if call.operation.cacheable and call.cache.read else "BYPASS"
+
+
+async def _replay(body: bytes) -> AsyncIterator[bytes]:
+    """A stored stream as a stream again: its first event at once, then the rest."""
+    end = body.find(b"\n\n") + 2
+    yield body[:end]
+    if body[end:]:
+        yield body[end:]

@@ -1,0 +1,45 @@
+"""Rate-limit headers, from the windows that admission reports.
+
+Place in the path: after step 3, on answers and refusals alike. OpenAI's names for requests and
+tokens, and the older `X-RateLimit-*` for requests. Of several windows the tightest is shown.
+"""
+
+from collections.abc import Iterable
+
+from auth.admission import WindowState
+from auth.plans import Meter
+
+MS_PER_S = 1000
+S_PER_MINUTE = 60
+S_PER_HOUR = 3600
+
+
+def rate_headers(windows: Iterable[WindowState]) -> dict[str, str]:
+    """Headers for the tightest window of each meter; none for a meter without a window."""
+    tightest: dict[Meter, WindowState] = {}
+    for state in windows:
+        meter = state.window.meter
+        if meter not in tightest or state.remaining < tightest[meter].remaining:
+            tightest[meter] = state
+    headers: dict[str, str] = {}
+    for meter, state in tightest.items():
+        headers[f"x-ratelimit-limit-{meter}"] = str(state.window.limit)
+        headers[f"x-ratelimit-remaining-{meter}"] = str(state.remaining)
+        headers[f"x-ratelimit-reset-{meter}"] = duration(state.reset_ms)
+    if (requests := tightest.get(Meter.REQUESTS)) is not None:
+        headers["x-ratelimit-limit"] = str(requests.window.limit)
+        headers["x-ratelimit-remaining"] = str(requests.remaining)
+        headers["x-ratelimit-reset"] = str(-(-requests.reset_ms // MS_PER_S))
+    return headers
+
+
+def duration(milliseconds: int) -> str:
+    """As OpenAI writes it: `250ms`, `1s`, `6m0s`, `1h2m3s`."""
+    if milliseconds < MS_PER_S:
+        return f"{milliseconds}ms"
+    seconds = -(-milliseconds // MS_PER_S)
+    hours, rest = divmod(seconds, S_PER_HOUR)
+    minutes, seconds = divmod(rest, S_PER_MINUTE)
+    if hours:
+        return f"{hours}h{minutes}m{seconds}s"
+    return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"

@@ -1,0 +1,68 @@
+"""Responses: whole bodies and relayed streams.
+
+Place in the path: after the request path, before the socket. Bytes pass through unread.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from core.errors import CarillonError
+from ingress.path import Answer, Stream
+from ingress.rendering import ErrorBody, error_event
+
+
+def json_response(content: Any, status: int = 200) -> Response:
+    """A JSON body made here."""
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def answer_response(answer: Answer) -> Response:
+    """A body that a model made."""
+    return Response(answer.body, media_type=answer.media_type)
+
+
+class StreamResponse(Response):
+    """Relays a stream piece by piece.
+
+    Serve cancels the request when the client goes away, so there is no second task here that
+    listens for it; an error on the way becomes the stream's last event.
+    """
+
+    def __init__(self, stream: Stream, error_body: ErrorBody) -> None:
+        self.status_code = 200
+        self.background = None
+        self.media_type = stream.media_type
+        self.body = b""
+        self._pieces = stream.pieces
+        self._error_body = error_body
+        self.init_headers({"cache-control": "no-cache", "x-accel-buffering": "no"})
+        self.raw_headers = [pair for pair in self.raw_headers if pair[0] != b"content-length"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        try:
+            async for piece in self._pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        except CarillonError as error:
+            event = error_event(error, self._error_body)
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+        finally:
+            await _close(self._pieces)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _close(pieces: Any) -> None:
+    """Run the relay's `finally` now, not when the garbage collector comes by."""
+    if hasattr(pieces, "aclose"):
+        await pieces.aclose()
+
+
+def with_headers(response: Response, headers: Mapping[str, str]) -> Response:
+    """`response` with more headers."""
+    for name, value in headers.items():
+        response.headers[name] = value
+    return response
