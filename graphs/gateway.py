@@ -104,7 +104,7 @@ class Gateway:
         config = parse(GatewayConfig, user_config, "user_config of the gateway")
         self.application = self._mount(config)
 
-    def __serve_build_asgi_app__(self) -> ASGIApp:  # noqa: PLW3201 - Serve's name for it
+    def __serve_build_asgi_app__(self) -> ASGIApp:
         # uvicorn takes a plain function for ASGI 3, but a bound method for ASGI 2.
         async def serve_current(scope: Scope, receive: Receive, send: Send) -> None:
             await self.application(scope, receive, send)

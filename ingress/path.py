@@ -186,6 +186,8 @@ class RequestPath:
         except Exception as error:
             await self._settle_failed(call, error, chunk.units)
             raise
+        finally:
+            await chunks.aclose()
 
     async def _admit(
         self, call: Call, key: str | None, principal: Principal

@@ -64,9 +64,13 @@ async def test_closing_early_closes_the_source():
 async def test_an_error_follows_what_came_before_it():
     chunks = coalesce(source([b"a", b"b"], 0.01, error=ValueError("broken")), 0.001)
     seen = []
-    with pytest.raises(ValueError, match="broken"):
+
+    async def read():
         async for chunk in chunks:
             seen.append(chunk.data)
+
+    with pytest.raises(ValueError, match="broken"):
+        await read()
     assert b"".join(seen) == b"ab"
 
 

@@ -1,0 +1,311 @@
+"""The request path: what is charged, cached, refused and settled, whatever happens on the way."""
+
+import asyncio
+import itertools
+
+import pytest
+
+from auth.plans import Limits, Meter, Plan, Window
+from auth.principal import Scope
+from core.errors import (
+    BudgetSpent,
+    Forbidden,
+    InvalidKey,
+    InvalidRequest,
+    LimitReached,
+    ModelForbidden,
+    ModelUnavailable,
+    StoreUnavailable,
+    Unauthenticated,
+)
+from core.model import ModelCard
+from core.work import WorkUnits
+from ingress.call import CachePolicy, Call
+from ingress.catalog import Catalog
+from ingress.path import RequestPath
+from tests.fakes.admission import InMemoryAdmission
+from tests.fakes.dispatch import (
+    KEY,
+    OneKeyIdentifier,
+    Salts,
+    ScriptedDispatcher,
+    SilentTelemetry,
+    principal,
+)
+
+PLANS = {
+    "small": Plan("small", (Window(Meter.REQUESTS, 60, 3), Window(Meter.TOKENS, 60, 1000))),
+    "tiny": Plan("tiny", (Window(Meter.TOKENS, 86_400, 10),)),
+}
+CATALOG = Catalog([ModelCard(id="echo", spec="deployments.echo:SPEC", max_output_tokens=20)])
+numbers = itertools.count()
+
+
+class World:
+    """A request path over fakes."""
+
+    def __init__(self, who=None):
+        self.who = who or principal()
+        self.identifier = OneKeyIdentifier(self.who)
+        self.admission = InMemoryAdmission()
+        self.dispatcher = ScriptedDispatcher()
+        self.telemetry = SilentTelemetry()
+        self.path = RequestPath(
+            self.identifier, self.admission, Limits(PLANS), self.dispatcher, Salts(), self.telemetry
+        )
+
+    def call(self, text="hello", stream=False, cache=None):
+        model = CATALOG.named("echo")
+        operation = model.operation("chat")
+        fields = {"messages": [{"role": "user", "content": text}], "stream": stream}
+        return Call(
+            request_id=f"r{next(numbers)}",
+            trace_id="trace",
+            endpoint="/v1/chat/completions",
+            model=model,
+            operation_name="chat",
+            operation=operation,
+            request=operation.request.model_validate(fields),
+            streamed=stream,
+            cache=cache or CachePolicy(),
+        )
+
+    async def answer(self, call):
+        return await self.path.answer(call, KEY, self.who)
+
+    async def stream(self, call):
+        stream = await self.path.stream(call, KEY, self.who)
+        return [piece async for piece in stream.pieces]
+
+    def settlements(self):
+        return [event.settlement for event in self.admission.events if event.settlement]
+
+    def used(self, meter):
+        return sum(
+            count for (_, name, _), (_, count) in self.admission.counters.items() if name == meter
+        )
+
+
+async def test_an_answer_is_billed_for_what_was_done_not_for_the_estimate():
+    world = World()
+    answer = await world.answer(world.call())
+    assert answer.body == b'{"ok":true}'
+    assert world.used("tokens") == 7
+    assert [s.units for s in world.settlements()] == [WorkUnits(input_tokens=3, output_tokens=4)]
+    assert not world.admission.reservations
+
+
+async def test_a_model_gets_an_opaque_tenant_salt_and_what_was_reserved():
+    world = World()
+    await world.answer(world.call())
+    context = world.dispatcher.calls[0]
+    assert context.isolation == "salt-of-t"
+    assert context.reserved.output_tokens == 20
+
+
+async def test_the_same_request_again_is_a_hit_that_costs_a_request_and_no_tokens():
+    world = World()
+    await world.answer(world.call())
+    again = world.call()
+    answer = await world.answer(again)
+    assert answer.body == b'{"ok":true}'
+    assert again.headers["x-cache"] == "HIT"
+    assert len(world.dispatcher.calls) == 1
+    assert world.used("tokens") == 7
+    assert world.used("requests") == 2
+
+
+async def test_no_store_neither_reads_nor_writes_the_cache():
+    world = World()
+    policy = CachePolicy.from_header("no-store")
+    for _ in range(2):
+        call = world.call(cache=policy)
+        await world.answer(call)
+        assert call.headers["x-cache"] == "BYPASS"
+    assert len(world.dispatcher.calls) == 2
+    assert not world.admission.cache
+
+
+async def test_no_cache_skips_the_entry_and_renews_it():
+    world = World()
+    await world.answer(world.call())
+    await world.answer(world.call(cache=CachePolicy.from_header("no-cache")))
+    assert len(world.dispatcher.calls) == 2
+    assert len(world.admission.cache) == 1
+
+
+async def test_a_full_window_refuses_and_says_when_it_opens():
+    world = World()
+    for number in range(3):
+        await world.answer(world.call(f"request {number}"))
+    call = world.call("one too many")
+    with pytest.raises(LimitReached) as refusal:
+        await world.answer(call)
+    assert refusal.value.code == "rate_limit_exceeded"
+    assert 0 < refusal.value.retry_after_s <= 60
+    assert call.headers["x-ratelimit-remaining-requests"] == "0"
+    assert len(world.dispatcher.calls) == 3
+
+
+async def test_a_spent_day_is_a_spent_budget():
+    world = World(principal(plan="tiny"))
+    with pytest.raises(BudgetSpent) as refusal:
+        await world.answer(world.call("a prompt that is far longer than ten tokens"))
+    assert refusal.value.code == "insufficient_quota"
+
+
+async def test_a_model_outside_the_keys_list_is_forbidden_and_free():
+    world = World(principal(allowed_models=frozenset({"other"})))
+    with pytest.raises(ModelForbidden):
+        await world.answer(world.call())
+    assert not world.admission.events
+
+
+async def test_a_stale_principal_is_read_again_and_served():
+    world = World()
+    world.admission.epochs["t"] = "epoch-2"
+    world.identifier.reload = principal(epoch="epoch-2")
+    await world.answer(world.call())
+    assert world.identifier.forgotten == 1
+
+
+async def test_a_revoked_key_is_refused_at_its_next_request():
+    world = World()
+    world.admission.epochs["t"] = "epoch-2"
+    world.identifier.reload = None
+    with pytest.raises(InvalidKey):
+        await world.answer(world.call())
+    assert not world.dispatcher.calls
+
+
+async def test_without_a_key_nobody_is_identified():
+    with pytest.raises(Unauthenticated):
+        await World().path.identify(None, Scope.INFERENCE)
+
+
+async def test_a_missing_scope_is_forbidden():
+    with pytest.raises(Forbidden):
+        await World().path.identify(KEY, Scope.ADMIN)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "requests"),
+    [
+        (InvalidRequest("bad"), 400, 1),
+        (ModelUnavailable("gone"), 503, 0),
+        (KeyError("bug"), 500, 0),
+    ],
+)
+async def test_a_failed_call_frees_its_tokens(error, status, requests):
+    world = World()
+    world.dispatcher.error = error
+    with pytest.raises(type(error)):
+        await world.answer(world.call())
+    assert world.used("tokens") == 0
+    assert world.used("requests") == requests
+    assert [s.status_code for s in world.settlements()] == [status]
+
+
+async def test_identical_requests_in_flight_run_once():
+    world = World()
+    world.dispatcher.gate = asyncio.Event()
+    callers = [asyncio.create_task(world.answer(world.call())) for _ in range(3)]
+    await asyncio.sleep(0.05)
+    world.dispatcher.gate.set()
+    answers = await asyncio.gather(*callers)
+    assert {answer.body for answer in answers} == {b'{"ok":true}'}
+    assert len(world.dispatcher.calls) == 1
+
+
+async def test_a_stream_is_settled_before_its_end_is_sent():
+    world = World()
+    stream = await world.path.stream(world.call(stream=True), KEY, world.who)
+    pieces = []
+    async for piece in stream.pieces:
+        pieces.append(piece)
+        assert bool(world.settlements()) == (b"[DONE]" in piece)
+    assert world.used("tokens") == 5
+
+
+async def test_a_stream_replays_from_the_cache_as_a_stream():
+    world = World()
+    first = await world.stream(world.call(stream=True))
+    call = world.call(stream=True)
+    again = await world.stream(call)
+    assert b"".join(again) == b"".join(first)
+    assert len(again) > 1
+    assert call.headers["x-cache"] == "HIT"
+    assert len(world.dispatcher.calls) == 1
+
+
+async def test_a_stream_and_a_whole_answer_do_not_share_an_entry():
+    world = World()
+    await world.stream(world.call(stream=True))
+    await world.answer(world.call())
+    assert len(world.dispatcher.calls) == 2
+
+
+async def test_an_error_before_the_first_piece_is_an_error_response():
+    world = World()
+    world.dispatcher.error = InvalidRequest("bad")
+    with pytest.raises(InvalidRequest):
+        await world.stream(world.call(stream=True))
+    assert world.used("tokens") == 0
+
+
+async def test_an_error_mid_stream_bills_what_was_delivered():
+    world = World()
+    world.dispatcher.error = ModelUnavailable("gone")
+    world.dispatcher.error_after = 1
+    with pytest.raises(ModelUnavailable):
+        await world.stream(world.call(stream=True))
+    assert world.used("tokens") == 4
+    assert not world.admission.cache
+
+
+async def test_a_disconnect_closes_the_stream_and_settles_what_was_delivered(monkeypatch):
+    monkeypatch.setattr("ingress.path.ORPHAN_GRACE_S", 0.01)
+    world = World()
+    stream = await world.path.stream(world.call(stream=True), KEY, world.who)
+    assert await anext(stream.pieces) == b"data: 1\n\n"
+    await stream.pieces.aclose()
+    assert world.dispatcher.closed
+    await asyncio.sleep(0.05)
+    settled = world.settlements()
+    assert [(s.status_code, s.units.output_tokens, s.exact) for s in settled] == [(499, 1, False)]
+    assert world.telemetry.statuses == [499]
+
+
+async def test_the_replicas_own_count_wins_over_the_gateways(monkeypatch):
+    monkeypatch.setattr("ingress.path.ORPHAN_GRACE_S", 0.05)
+    world = World()
+    call = world.call(stream=True)
+    stream = await world.path.stream(call, KEY, world.who)
+    await anext(stream.pieces)
+    await stream.pieces.aclose()
+    from auth.admission import Settlement
+
+    counted = WorkUnits(input_tokens=3, output_tokens=9)
+    assert await world.admission.settle(Settlement(call.request_id, counted, 499))
+    await asyncio.sleep(0.1)
+    assert [s.units for s in world.settlements()] == [counted]
+
+
+async def test_an_answer_is_delivered_although_the_store_went_away_and_settled_when_it_is_back(
+    monkeypatch,
+):
+    monkeypatch.setattr("ingress.path.SETTLE_RETRIES_S", (0.01, 0.01, 0.01))
+    world = World()
+    real, failures = world.admission.settle, [StoreUnavailable("away")] * 2
+
+    async def settle(settlement):
+        if failures:
+            raise failures.pop()
+        return await real(settlement)
+
+    world.admission.settle = settle
+    answer = await world.answer(world.call())
+    assert answer.body == b'{"ok":true}'
+    await asyncio.sleep(0.1)
+    assert len(world.settlements()) == 1
+    assert world.used("tokens") == 7
