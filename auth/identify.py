@@ -11,8 +11,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
-from auth.directory import Directory
 from auth.keys import KeyHasher, key_id_of
 from auth.principal import Principal
 from core.errors import ExpiredKey, InvalidKey, Unauthenticated
@@ -68,6 +68,12 @@ class _Known:
     principal: Principal | None
 
 
+class Principals(Protocol):
+    """Where principals are loaded from: `auth.directory.Directory`."""
+
+    async def principal_for(self, key: str) -> Principal: ...
+
+
 class Identifier:
     """Principals by key, remembered for a while in this process.
 
@@ -86,7 +92,7 @@ class Identifier:
 
     def __init__(
         self,
-        directory: Directory,
+        directory: Principals,
         hasher: KeyHasher,
         max_entries: int = 10_000,
         ttl_s: float = 30.0,
@@ -116,9 +122,15 @@ class Identifier:
             raise InvalidKey("the API key is not valid")
         return await self._load(key, digest)
 
-    def forget(self, key: str) -> None:
-        """Load the principal anew next time: admission said that it is stale."""
+    def forget(self, key: str, stale: Principal | None = None) -> None:
+        """Load the principal anew next time: admission said that it is stale.
+
+        With the `stale` principal, of many callers that hold it only the first has an effect.
+        """
         digest = self._hasher.digest(key)
+        known = self._good.get(digest)
+        if stale is not None and (known is None or known.principal is not stale):
+            return
         self._good.pop(digest, None)
         # A load that began before the change must not answer for the time after it.
         self._loading.pop(digest, None)

@@ -6,14 +6,14 @@ commands mean.
 Why not redis-py's asyncio client: it checks a connection out per call and costs several times
 the server's own work in Python. Here concurrent calls share one socket: commands issued in one
 turn of the event loop leave in one write, replies resolve in order, and one timer watches the
-oldest call instead of one timer per call. Figures: `benchmarks/admission.py`.
+oldest call instead of one timer per call. Figures: `python -m tests.auth.bench_admission`.
 """
 
 import asyncio
 import logging
 import ssl
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 from pydantic import SecretStr
@@ -51,8 +51,7 @@ class _Wire(asyncio.Protocol):
         self.is_open = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self.is_open = True
 
     def connection_lost(self, exc: Exception | None) -> None:

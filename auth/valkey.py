@@ -4,6 +4,10 @@ Place in the path: steps 3 (admit) and 5 (settle). The contract is `auth/admissi
 themselves are `auth/scripts/*.lua`. This module packs asks and unpacks replies; it decides
 nothing.
 
+When a call fails with StoreUnavailable, its step may have been done all the same (the reply was
+lost). A reservation nobody knows of is ended by the sweeper after its lease; settling again is
+harmless.
+
 Memory: give the server `maxmemory-policy volatile-ttl`. Epochs, reservations and usage events
 carry no expiry and are never evicted; cache entries expire before windows and go first.
 """

@@ -104,9 +104,7 @@ class PostgreSQL(Server):
         ]
 
     def answers(self, probe: socket.socket) -> bool:
-        result = subprocess.run(
-            [POSTGRES / "pg_isready", "-q", "-h", self.directory], check=False
-        )
+        result = subprocess.run([POSTGRES / "pg_isready", "-q", "-h", self.directory], check=False)
         return result.returncode == 0
 
     def stop(self) -> None:

@@ -1,0 +1,263 @@
+"""What only the real store can show: time, memory of entries, crashes and outages."""
+
+import asyncio
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from auth.admission import Admitted, CachedReply, Hit, InFlight, Refused, Stale
+from auth.pipeline import Pipeline
+from auth.valkey import CacheStats, ValkeyAdmission
+from core.errors import StoreUnavailable
+from core.work import WorkUnits
+from tests.auth.servers import Valkey
+from tests.auth.worlds import REPLY, ValkeyWorld, ask_of, requests, settled, tokens, used
+from tests.fakes.admission import EPOCH
+
+
+@pytest.fixture
+async def own_world(store_directory: Path, prefix: str):
+    """A world on a server of its own, that a test may kill."""
+    server = Valkey(store_directory / prefix)
+    server.start()
+    pipeline = Pipeline(SecretStr(server.url), timeout_s=0.3)
+    world = ValkeyWorld(ValkeyAdmission(pipeline, prefix), pipeline, prefix)
+    await world.set_epoch("t1", EPOCH)
+    yield server, world
+    await pipeline.aclose()
+    if server.process is not None:
+        server.process.send_signal(signal.SIGCONT)
+        server.kill()
+
+
+OwnWorld = tuple[Valkey, ValkeyWorld]
+
+
+async def next_second() -> None:
+    """Sleep to just after a second begins, so that one-second windows do not turn midway."""
+    await asyncio.sleep(1.02 - time.time() % 1)
+
+
+async def test_a_window_opens_again_when_its_span_is_over(valkey_world: ValkeyWorld):
+    await next_second()
+    ask = ask_of(requests(1, 1))
+    assert isinstance(await valkey_world.admission.admit(ask), Admitted)
+    refused = await valkey_world.admission.admit(ask_of(requests(1, 1)))
+    assert isinstance(refused, Refused)
+    await asyncio.sleep(refused.blocking.reset_ms / 1000 + 0.01)
+    assert await used(valkey_world.admission, ask) == [0]
+    assert isinstance(await valkey_world.admission.admit(ask_of(requests(1, 1))), Admitted)
+
+
+async def test_a_refund_makes_no_room_in_a_later_span_and_an_overrun_is_counted_there(
+    valkey_world: ValkeyWorld,
+):
+    await next_second()
+    windows = (tokens(100, 1), tokens(1000))
+    thrifty, greedy = ask_of(*windows, units=30), ask_of(*windows, units=30)
+    await valkey_world.admission.admit(thrifty)
+    await valkey_world.admission.admit(greedy)
+    await next_second()
+    await valkey_world.admission.admit(ask_of(*windows, units=5))
+    await valkey_world.admission.settle(settled(thrifty, 10))
+    assert await used(valkey_world.admission, thrifty) == [5, 45]
+    await valkey_world.admission.settle(settled(greedy, 37))
+    assert await used(valkey_world.admission, greedy) == [12, 52]
+
+
+async def test_a_lease_and_its_flight_end_by_themselves(store: Pipeline, prefix: str):
+    world = ValkeyWorld(ValkeyAdmission(store, prefix, lease_s=0.1), store, prefix)
+    await world.set_epoch("t1", EPOCH)
+    ask = ask_of(tokens(100), cache_key="k")
+    await world.admission.admit(ask)
+    assert isinstance(await world.admission.admit(ask_of(cache_key="k")), InFlight)
+    await asyncio.sleep(0.07)
+    await world.admission.renew(ask.request_id, WorkUnits(3))
+    await asyncio.sleep(0.07)
+    assert isinstance(await world.admission.admit(ask_of(cache_key="k")), InFlight)
+    await asyncio.sleep(0.11)
+    assert await world.admission.sweep() == 1
+    assert await used(world.admission, ask) == [3]
+    assert isinstance(await world.admission.admit(ask_of(cache_key="k")), Admitted)
+
+
+async def test_the_sweeper_ends_any_number_of_leases(store: Pipeline, prefix: str):
+    world = ValkeyWorld(ValkeyAdmission(store, prefix, lease_s=0.001), store, prefix)
+    await world.set_epoch("t1", EPOCH)
+    await asyncio.gather(*(world.admission.admit(ask_of()) for _ in range(250)))
+    await asyncio.sleep(0.01)
+    assert await world.admission.sweep() == 250
+    assert await world.admission.sweep() == 0
+
+
+async def test_hits_misses_and_entries_are_counted(valkey_world: ValkeyWorld):
+    admission = valkey_world.admission
+    ask = ask_of(cache_key="k")
+    await admission.admit(ask)
+    await admission.settle(settled(ask, cache=REPLY))
+    for number in range(3):
+        await admission.admit(replace(ask, request_id=f"hit-{number}"))
+    entry = f"{valkey_world.prefix}:cache:t1:k"
+    assert await valkey_world.store.call("HGET", entry, "hits") == b"3"
+    assert await admission.cache_stats("t1") == CacheStats(entries=1, hits=3, misses=1, stored=1)
+    assert await admission.cache_stats() == await admission.cache_stats("t1")
+    assert await admission.cache_stats("t2") == CacheStats(0, 0, 0, 0)
+
+
+async def test_entries_end_with_their_time_to_live(store: Pipeline, prefix: str):
+    world = ValkeyWorld(ValkeyAdmission(store, prefix, cache_ttl_s=0.05), store, prefix)
+    await world.set_epoch("t1", EPOCH)
+    ask = ask_of(cache_key="k")
+    await world.admission.admit(ask)
+    await world.admission.settle(settled(ask, cache=REPLY))
+    await asyncio.sleep(0.06)
+    assert isinstance(await world.admission.admit(ask_of(cache_key="k")), Admitted)
+
+
+async def test_an_oversized_answer_is_not_cached(store: Pipeline, prefix: str):
+    world = ValkeyWorld(ValkeyAdmission(store, prefix, cache_item_bytes=10), store, prefix)
+    await world.set_epoch("t1", EPOCH)
+    ask = ask_of(cache_key="k")
+    await world.admission.admit(ask)
+    large = CachedReply(b"x" * 11, "text/plain", WorkUnits())
+    await world.admission.settle(settled(ask, cache=large))
+    assert isinstance(await world.admission.admit(ask_of(cache_key="k")), Admitted)
+
+
+async def test_an_answer_begun_before_the_cache_was_cleared_stays_out(valkey_world: ValkeyWorld):
+    ask = ask_of(cache_key="k")
+    await valkey_world.admission.admit(ask)
+    await valkey_world.admission.cache_clear("t1")
+    await valkey_world.admission.settle(settled(ask, cache=REPLY))
+    assert isinstance(await valkey_world.admission.admit(ask_of(cache_key="k")), Admitted)
+
+
+async def test_binary_bodies_come_back_as_they_were(valkey_world: ValkeyWorld):
+    ask = ask_of(cache_key="k")
+    reply = CachedReply(bytes(range(256)) * 50, "image/png", WorkUnits(pixel_steps=2**40))
+    await valkey_world.admission.admit(ask)
+    await valkey_world.admission.settle(settled(ask, cache=reply))
+    verdict = await valkey_world.admission.admit(ask_of(cache_key="k"))
+    assert isinstance(verdict, Hit)
+    assert verdict.reply == reply
+
+
+async def test_an_unknown_epoch_is_stale(valkey_world: ValkeyWorld):
+    assert isinstance(await valkey_world.admission.admit(ask_of(tenant="t3")), Stale)
+
+
+async def test_a_killed_server_keeps_windows_and_reservations(own_world: OwnWorld):
+    server, world = own_world
+    ask = ask_of(requests(9), tokens(100), units=30)
+    await world.admission.admit(ask)
+    server.kill()
+    with pytest.raises(StoreUnavailable):
+        await world.admission.admit(ask_of())
+    server.start()
+    assert await used(world.admission, ask) == [1, 30]
+    assert await world.admission.settle(settled(ask, 11))
+    assert await used(world.admission, ask) == [1, 11]
+    assert await world.events() == [("admitted", ask.request_id), ("settled", ask.request_id)]
+
+
+async def test_a_restarted_server_without_scripts_is_served_at_once(own_world: OwnWorld):
+    server, world = own_world
+    await world.admission.admit(ask_of())
+    await world.store.call("SCRIPT", "FLUSH")
+    assert isinstance(await world.admission.admit(ask_of()), Admitted)
+    server.kill()
+    server.start()
+    await asyncio.sleep(0.01)  # the event loop, blocked until here, learns of the lost connection
+    verdicts = await asyncio.gather(*(world.admission.admit(ask_of()) for _ in range(20)))
+    assert all(isinstance(verdict, Admitted) for verdict in verdicts)
+
+
+async def test_a_frozen_server_is_unavailable_within_the_timeout(own_world: OwnWorld):
+    server, world = own_world
+    await world.admission.admit(ask_of())
+    assert server.process is not None
+    server.process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    outcomes = await asyncio.gather(
+        *(world.admission.admit(ask_of()) for _ in range(5)), return_exceptions=True
+    )
+    assert all(isinstance(outcome, StoreUnavailable) for outcome in outcomes)
+    assert time.monotonic() - began < 1.0
+    server.process.send_signal(signal.SIGCONT)
+    assert isinstance(await world.admission.admit(ask_of()), Admitted)
+
+
+@pytest.mark.parametrize(
+    "url", ["unix:///nowhere/v.sock", "redis://127.0.0.1:1/0", "redis://name.invalid:6379"]
+)
+async def test_no_server_is_unavailable_with_a_time_to_retry(url: str):
+    admission = ValkeyAdmission(Pipeline(SecretStr(url), timeout_s=0.5))
+    ask = ask_of()
+    for call in (
+        lambda: admission.admit(ask),
+        lambda: admission.settle(settled(ask)),
+        lambda: admission.renew("r", WorkUnits()),
+        admission.sweep,
+        lambda: admission.wait(ask, 0.1),
+        lambda: admission.standing(ask.scopes),
+        admission.cache_stats,
+        admission.cache_clear,
+    ):
+        with pytest.raises(StoreUnavailable) as caught:
+            await call()
+        assert caught.value.retry_after_s
+
+
+async def test_a_full_server_is_unavailable_and_charges_nothing(own_world: OwnWorld):
+    _, world = own_world
+    before = await world.contents()
+    await world.store.call("CONFIG", "SET", "maxmemory", "1")
+    with pytest.raises(StoreUnavailable):
+        await world.admission.admit(ask_of(requests(5)))
+    await world.store.call("CONFIG", "SET", "maxmemory", "0")
+    assert await world.contents() == before
+
+
+async def test_a_cancelled_call_does_not_shift_the_replies_of_others(valkey_world: ValkeyWorld):
+    store, prefix = valkey_world.store, valkey_world.prefix
+    calls = [asyncio.create_task(store.call("SET", f"{prefix}:{n}", n)) for n in range(10)]
+    await asyncio.sleep(0)
+    calls[3].cancel()
+    answers = [asyncio.create_task(store.call("GET", f"{prefix}:{n}")) for n in range(10)]
+    assert await asyncio.gather(*answers) == [str(n).encode() for n in range(10)]
+
+
+async def test_a_url_with_a_database_and_a_password_is_honoured(own_world: OwnWorld):
+    server, world = own_world
+    await world.store.call("CONFIG", "SET", "requirepass", "hunter2")
+    own = Pipeline(SecretStr(f"unix://:hunter2@{server.socket_path}?db=3"))
+    await own.call("SET", "here", "3")
+    assert b"db=3" in await own.call("CLIENT", "INFO")
+    await own.aclose()
+    wrong = Pipeline(SecretStr(f"unix://:wrong@{server.socket_path}"))
+    with pytest.raises(StoreUnavailable):
+        await wrong.call("PING")
+
+
+async def test_the_connection_is_shared_and_opened_once(own_world: OwnWorld):
+    _, world = own_world
+    await asyncio.gather(*(world.admission.admit(ask_of()) for _ in range(50)))
+    clients = await world.store.call("CLIENT", "LIST")
+    assert len(clients.decode().strip().splitlines()) == 1
+
+
+def test_it_works_on_uvloop_which_ray_serve_runs_on(valkey_server: Valkey):
+    uvloop = pytest.importorskip("uvloop")
+
+    async def check() -> bytes:
+        pipeline = Pipeline(SecretStr(valkey_server.url))
+        answers = await asyncio.gather(*(pipeline.call("ECHO", b"x" * 100_000) for _ in range(9)))
+        await pipeline.aclose()
+        return b"".join(answers)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(check()) == b"x" * 900_000
