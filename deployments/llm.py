@@ -24,6 +24,7 @@ from core.errors import (
     QueueFull,
 )
 from core.model import CallContext, Chunk, Frozen, ModelSpec, Operation, Reply
+from core.work import WorkUnits
 from deployments.llm_meter import TokenMeter
 from models.sources import locate
 
@@ -34,6 +35,7 @@ CLIENTS_PER_TOKEN = 8
 """One more token travels per event for each so many concurrent streams: under load, events and
 not tokens are what the serving layer spends its time on."""
 MAX_TOKENS_PER_EVENT = 8
+EVENT_END = b"}\n\n"
 
 
 class LlmSettings(Frozen):
@@ -90,7 +92,8 @@ class Llm:
 
     async def chat_stream(self, request: ChatRequest, call: CallContext) -> AsyncIterator[Chunk]:
         """A chat completion as server-sent events."""
-        async for chunk in self._events(self._chat_events(request, call), call):
+        pending = self._chat_events(request, call)
+        async for chunk in self._events(pending, call, with_usage=_wants_usage(request)):
             yield chunk
 
     async def complete(self, request: CompletionRequest, call: CallContext) -> Reply:
@@ -101,7 +104,8 @@ class Llm:
         self, request: CompletionRequest, call: CallContext
     ) -> AsyncIterator[Chunk]:
         """A text completion as server-sent events."""
-        async for chunk in self._events(self._completion_events(request, call), call):
+        pending = self._completion_events(request, call)
+        async for chunk in self._events(pending, call, with_usage=_wants_usage(request)):
             yield chunk
 
     async def _chat_events(self, request: ChatRequest, call: CallContext) -> Any:
@@ -147,9 +151,13 @@ class Llm:
         with self.meter.count(call), _translated():
             result = await pending
         _raise_if_error(result)
-        return Reply(orjson.dumps(result.model_dump(mode="json")), call.done)
+        body = result.model_dump(mode="json")
+        body["usage"] = _usage(call.done)
+        return Reply(orjson.dumps(body), call.done)
 
-    async def _events(self, pending: Any, call: CallContext) -> AsyncIterator[Chunk]:
+    async def _events(
+        self, pending: Any, call: CallContext, *, with_usage: bool
+    ) -> AsyncIterator[Chunk]:
         self.live += 1
         try:
             with _translated():
@@ -157,7 +165,8 @@ class Llm:
                     events = await pending
                 _raise_if_error(events)
                 async for event in events:
-                    yield Chunk(event.encode(), call.done)
+                    data = event.encode()
+                    yield Chunk(_with_usage(data, call.done) if with_usage else data, call.done)
         finally:
             self.live -= 1
 
@@ -203,6 +212,35 @@ def _translate(error: Exception) -> CarillonError | None:
     if isinstance(error, (VLLMClientError, ValidationError, ValueError, TypeError)):
         return _invalid(message, getattr(error, "parameter", None))
     return None
+
+
+def _wants_usage(request: ChatRequest | CompletionRequest) -> bool:
+    return bool(request.stream_options and request.stream_options.include_usage)
+
+
+def _with_usage(event: bytes, done: WorkUnits) -> bytes:
+    """An event as OpenAI sends it with `include_usage`: null in each, the totals in the last.
+
+    vLLM leaves the null ones out. What the totals say is what is billed.
+    """
+    if not event.endswith(EVENT_END):
+        return event
+    if b'"choices":[],' not in event:
+        return event if b'"usage":' in event else event[:-3] + b',"usage":null' + EVENT_END
+    document = orjson.loads(event[len(b"data: ") :])
+    document["usage"] = _usage(done)
+    return b"data: " + orjson.dumps(document) + b"\n\n"
+
+
+def _usage(done: WorkUnits) -> dict[str, Any]:
+    """OpenAI's usage object, from the engine's own count."""
+    return {
+        "prompt_tokens": done.input_tokens,
+        "completion_tokens": done.output_tokens,
+        "total_tokens": done.tokens,
+        "prompt_tokens_details": {"cached_tokens": done.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": done.reasoning_tokens},
+    }
 
 
 def _raise_if_error(result: Any) -> None:

@@ -57,7 +57,7 @@ class Ledger:
         self._writing = loop.create_task(self.writer.run())
         self._measuring = loop.create_task(LagMetrics(self.writer).run())
 
-    async def settle_orphan(self, request_id: str, units: dict[str, int]) -> bool:
+    async def settle_orphan(self, request_id: str, units: dict[str, int], elapsed_ms: int) -> bool:
         """Settle a call that was cut short; False when it was settled already.
 
         Args:
@@ -69,6 +69,7 @@ class Ledger:
                 units=WorkUnits(**units),
                 status_code=CLIENT_CLOSED,
                 error_code="client_closed",
+                response_time_ms=elapsed_ms,
             )
         )
 

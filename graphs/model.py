@@ -7,6 +7,7 @@ for all of them. It does not know who is calling: requests arrive as data with a
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
@@ -65,13 +66,14 @@ class Replica:
 
     async def answer(self, operation: str, request: Any, call: CallContext | None = None) -> Reply:
         """Run `operation` to its end. `request` is its request type, or a dict of its fields."""
+        started = time.perf_counter()
         await self.start()
         verb, request = self._parse(operation, request)
         call = call or _own_call()
         try:
             reply: Reply = await getattr(self.model, verb.method)(request, call)
         except asyncio.CancelledError:
-            self.orphans.report(call.request_id, call.done)
+            self._orphaned(call, started)
             raise
         return reply
 
@@ -79,6 +81,7 @@ class Replica:
         self, operation: str, request: Any, call: CallContext | None = None
     ) -> AsyncGenerator[Chunk, None]:
         """Run `operation`, yielding as it goes; the last chunk has `last=True`."""
+        started = time.perf_counter()
         await self.start()
         verb, request = self._parse(operation, request)
         if verb.stream_method is None:
@@ -90,8 +93,12 @@ class Replica:
                 call.done = chunk.units
                 yield chunk
         except (asyncio.CancelledError, GeneratorExit):
-            self.orphans.report(call.request_id, call.done)
+            self._orphaned(call, started)
             raise
+
+    def _orphaned(self, call: CallContext, started: float) -> None:
+        elapsed_ms = int((time.perf_counter() - started) * 1000)
+        self.orphans.report(call.request_id, call.done, elapsed_ms)
 
     def _parse(self, operation: str, request: Any) -> tuple[Operation, BaseModel]:
         verb = self.spec.operations.get(operation)

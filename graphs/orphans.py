@@ -29,18 +29,19 @@ class OrphanReporter:
     def __init__(self) -> None:
         self._under_way: set[asyncio.Task[None]] = set()
 
-    def report(self, request_id: str, units: WorkUnits) -> None:
+    def report(self, request_id: str, units: WorkUnits, elapsed_ms: int) -> None:
         """Start telling the ledger; returns at once."""
-        task = asyncio.get_running_loop().create_task(self._send(request_id, units))
+        sending = self._send(request_id, units, elapsed_ms)
+        task = asyncio.get_running_loop().create_task(sending)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def _send(self, request_id: str, units: WorkUnits) -> None:
+    async def _send(self, request_id: str, units: WorkUnits, elapsed_ms: int) -> None:
         delay_s = FIRST_DELAY_S
         for _ in range(ATTEMPTS):
             try:
                 handle = serve.get_app_handle(LEDGER_APPLICATION)
-                await handle.settle_orphan.remote(request_id, asdict(units))
+                await handle.settle_orphan.remote(request_id, asdict(units), elapsed_ms)
             except (RayError, RayServeException) as error:
                 logger.warning("orphan %s not settled yet: %s", request_id, type(error).__name__)
                 await asyncio.sleep(delay_s)
