@@ -5,6 +5,7 @@ Configuration holds references to secrets (`env:NAME`, `file:PATH`), never the s
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,16 @@ ROOT = Path(__file__).resolve().parent.parent
 def environment(name: str, default: str | None = None) -> str | None:
     """The environment variable `name`, or `default` when it is unset or empty."""
     return os.environ.get(name) or default
+
+
+def child_environment(additions: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a child process: this one, with `additions` over it."""
+    return {**os.environ, **additions}
+
+
+def set_environment(name: str, value: str) -> None:
+    """Set a variable of this process, so that secret references like `env:NAME` find it."""
+    os.environ[name] = value
 
 
 def state_directory() -> Path:

@@ -1,0 +1,129 @@
+"""What must agree across a configuration, and Serve would not say.
+
+Place: the last part of the strict check; every key and argument is known to be good by now.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from ray.serve.config import AutoscalingConfig
+
+from core.model import ModelCard
+
+Applications = Sequence[dict[str, Any]]
+
+
+def cross_check(
+    applications: Applications, deployments: Mapping[str, Sequence[str]]
+) -> tuple[list[str], list[str]]:
+    """Faults and warnings of applications whose deployments are called `deployments`."""
+    faults = [
+        *_repeated_names(applications),
+        *_unknown_deployments(applications, deployments),
+        *_routes(applications),
+        *_scaling(applications),
+        *_gpus(applications),
+        *_cards(applications),
+    ]
+    return faults, list(_unlisted_models(applications))
+
+
+def _options(applications: Applications) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    for application in applications:
+        for deployment in application.get("deployments") or ():
+            where = f"applications[{application['name']}].deployments[{deployment['name']}]"
+            yield where, application, deployment
+
+
+def _repeated_names(applications: Applications) -> Iterator[str]:
+    names = [application["name"] for application in applications]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"applications[{name}]: the name is used twice"
+
+
+def _unknown_deployments(
+    applications: Applications, deployments: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
+    for where, application, deployment in _options(applications):
+        known = deployments.get(application["name"], ())
+        if deployment["name"] not in known:
+            yield f"{where}: the application has only {', '.join(known)}"
+
+
+def _is_model(application: dict[str, Any]) -> bool:
+    return "spec" in (application.get("args") or {})
+
+
+def _routes(applications: Applications) -> Iterator[str]:
+    """Serve's default prefix is `/`: a model without `route_prefix: null` would take the route
+    of the gateway, and be reachable without a key.
+    """
+    for application in applications:
+        if _is_model(application) and application.get("route_prefix", "/") is not None:
+            yield f"applications[{application['name']}].route_prefix: must be null for a model"
+
+
+def _scaling(applications: Applications) -> Iterator[str]:
+    for where, _, deployment in _options(applications):
+        scaling = deployment.get("autoscaling_config")
+        if not isinstance(scaling, dict):
+            continue
+        try:
+            config = AutoscalingConfig(**scaling)
+        except ValidationError as error:
+            yield f"{where}.autoscaling_config: {error.errors()[0]['msg']}"
+            continue
+        if config.downscale_delay_s < config.look_back_period_s:
+            yield (
+                f"{where}.autoscaling_config: downscale_delay_s ({config.downscale_delay_s:g})"
+                f" must not be below look_back_period_s ({config.look_back_period_s:g})"
+            )
+
+
+def _gpus(applications: Applications) -> Iterator[str]:
+    """Fractions of a GPU are bookkeeping: the engine itself must keep to its part."""
+    for where, application, deployment in _options(applications):
+        share = (deployment.get("ray_actor_options") or {}).get("num_gpus") or 0
+        if share > 1 and share != int(share):
+            yield f"{where}.ray_actor_options.num_gpus: {share} GPUs cannot be given"
+        options = ((application.get("args") or {}).get("engine") or {}).get("options") or {}
+        memory = options.get("gpu-memory-utilization", options.get("gpu_memory_utilization"))
+        if 0 < share < 1 and memory is not None and memory > share:
+            yield (
+                f"{where}: takes {share} of a GPU but its engine takes {memory} of the memory;"
+                " replicas that share a GPU must add up to at most 1"
+            )
+
+
+def _cards(applications: Applications) -> Iterator[str]:
+    """Every model that the gateway lists has an application, of the same spec."""
+    by_name = {application["name"]: application for application in applications}
+    for where, card in _listed(applications):
+        if isinstance(card, str):
+            yield f"{where}: {card}"
+            continue
+        application = by_name.get(card.application_name)
+        spec = ((application or {}).get("args") or {}).get("spec")
+        if application is None:
+            yield f"{where}: there is no application '{card.application_name}'"
+        elif spec is not None and spec != card.spec:
+            yield f"{where}: spec is {card.spec}, but its application runs {spec}"
+
+
+def _listed(applications: Applications) -> Iterator[tuple[str, ModelCard | str]]:
+    for where, _, deployment in _options(applications):
+        models = (deployment.get("user_config") or {}).get("models") or ()
+        for index, entry in enumerate(models):
+            try:
+                card: ModelCard | str = ModelCard.model_validate(entry)
+            except ValidationError as error:
+                card = str(error.errors()[0]["msg"])
+            yield f"{where}.user_config.models[{index}]", card
+
+
+def _unlisted_models(applications: Applications) -> Iterator[str]:
+    listed = {c.application_name for _, c in _listed(applications) if isinstance(c, ModelCard)}
+    for application in applications:
+        if _is_model(application) and application["name"] not in listed:
+            yield f"applications[{application['name']}]: no gateway lists it; only handles reach it"

@@ -1,0 +1,173 @@
+"""The Ray head of this installation: its environment, its command, its process.
+
+Place: started by `up` after the stores. Ray listens on loopback, wants a token, and takes ports
+that are free, so that another Ray on the machine is neither found nor disturbed. `ray stop` ends
+every Ray of the machine and is therefore never used.
+"""
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli import processes
+from cli.embedded import Child, last_lines
+from cli.failure import Failure
+from cli.ports import LOOPBACK, choose
+from cli.serve_api import ServeApi
+from cli.short_paths import ShortPaths
+from core.settings import ROOT, child_environment, environment
+
+START_S = 90.0
+POLL_S = 0.1
+SESSIONS_KEPT = 3
+OBJECT_STORE_BYTES = 256 * 2**20
+SESSION_PATH_ROOM = len("/session_2026-11-21_05-23-28_123456_1234567/sockets/plasma_store.1")
+HAPROXY_CUTS_AFTER_S = 660
+"""A reload ends older connections after this; longer than the gateway waits for an answer."""
+DRAIN_S = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RayPorts:
+    """Ports of one Ray head. Preferred ones are the defaults that people know."""
+
+    gcs: int
+    dashboard: int
+    dashboard_agent: int
+    haproxy_stats: int
+    haproxy_metrics: int
+    fallback_proxy: int
+    client: int
+
+    @classmethod
+    def chosen(cls) -> "RayPorts":
+        return cls(*choose((6379, 8265, 52365, 8404, 9101, 8500, 10001)))
+
+
+class RayHead:
+    """One Ray head node.
+
+    Args:
+        state: the state directory.
+        short: names for directories that are too deep for sockets.
+        run_id: mark for every process of the run.
+        token: file with the Ray token.
+    """
+
+    def __init__(self, state: Path, short: ShortPaths, run_id: str, token: Path) -> None:
+        self.ports = RayPorts.chosen()
+        self.log = state / "logs" / "ray-head.log"
+        self.run_id = run_id
+        self._state = state
+        self._short = short
+        self._token = token
+        self._sessions = state / "ray"
+        self._child: Child | None = None
+
+    @property
+    def dashboard_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.ports.dashboard}"
+
+    @property
+    def gcs_address(self) -> str:
+        return f"{LOOPBACK}:{self.ports.gcs}"
+
+    def start(self, stores: Mapping[str, str]) -> None:
+        """Launch the head; `stores` are the URLs that replicas need. Does not wait."""
+        self._sessions.mkdir(parents=True, exist_ok=True)
+        _forget_old_sessions(self._sessions)
+        temporary = self._short.of(self._sessions, SESSION_PATH_ROOM)
+        with self.log.open("wb") as log:
+            self._child = subprocess.Popen(
+                self._command(temporary),
+                cwd=ROOT,
+                env=child_environment(self._environment(stores)),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait(self, api: ServeApi) -> None:
+        """Return when the head takes requests. Raises Failure when it does not start."""
+        deadline = time.monotonic() + START_S
+        while not api.is_up():
+            if not self.is_alive():
+                raise Failure(f"Ray does not start:\n{last_lines(self.log)}")
+            if time.monotonic() > deadline:
+                raise Failure(f"Ray does not answer after {START_S:.0f} s; see {self.log}")
+            time.sleep(POLL_S)
+
+    def is_alive(self) -> bool:
+        return self._child is not None and self._child.poll() is None
+
+    def stop(self, grace_s: float) -> None:
+        """End the head and everything that it started."""
+        if self._child is not None and self._child.poll() is None:
+            self._child.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(grace_s)
+        processes.end(processes.marked(self.run_id), grace_s)
+        if self._child is not None:
+            self._child.wait()
+        shutil.rmtree(self._haproxy_directory(), ignore_errors=True)
+
+    def _command(self, temporary: Path) -> list[str]:
+        ports = self.ports
+        return [
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
+            f"--node-ip-address={LOOPBACK}",
+            f"--port={ports.gcs}",
+            f"--dashboard-host={LOOPBACK}",
+            f"--dashboard-port={ports.dashboard}",
+            f"--dashboard-agent-listen-port={ports.dashboard_agent}",
+            f"--ray-client-server-port={ports.client}",
+            f"--object-store-memory={OBJECT_STORE_BYTES}",
+            f"--temp-dir={temporary}",
+            "--disable-usage-stats",
+            *("--log-style=record", "--log-color=false"),
+        ]
+
+    def _environment(self, stores: Mapping[str, str]) -> dict[str, str]:
+        haproxy = self._haproxy_directory()
+        ports = self.ports
+        python_path = environment("PYTHONPATH")
+        return {
+            **stores,
+            processes.MARK: self.run_id,
+            "SPT_NOENV": "1",  # process titles must not overwrite the environment, and the mark
+            "CARILLON_STATE": str(self._state),
+            "PYTHONPATH": f"{ROOT}:{python_path}" if python_path else str(ROOT),
+            "HF_HUB_OFFLINE": environment("HF_HUB_OFFLINE", "1") or "1",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(self._token),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_SERVE_ENABLE_HA_PROXY": "1",
+            "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_proxy),
+            "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
+            "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
+            "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
+            "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
+            "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "log.sock"),
+            "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
+            "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "servers"),
+            "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(HAPROXY_CUTS_AFTER_S),
+            "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
+        }
+
+    def _haproxy_directory(self) -> Path:
+        """HAProxy's sockets lie 70 characters below it, so only a very short path will do."""
+        return self._short.private() / "h"
+
+
+def _forget_old_sessions(sessions: Path) -> None:
+    """Ray never removes its session directories; keep the last few for their logs."""
+    found = sorted(path for path in sessions.glob("session_2*") if not path.is_symlink())
+    for path in found[: 1 - SESSIONS_KEPT]:
+        shutil.rmtree(path, ignore_errors=True)

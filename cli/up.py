@@ -1,0 +1,250 @@
+"""`carillon up`: one cluster in the foreground, from nothing to answering and back.
+
+Place: the composition root of `cli/`. The order of `Up.start` is the order of what happens; what
+was started is stopped in reverse. It decides nothing about models or accounts.
+"""
+
+import secrets
+import shlex
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from cli import processes
+from cli.failure import Failure
+from cli.leftovers import sweep
+from cli.ports import LOOPBACK, require_free
+from cli.processes import ProcessRecord
+from cli.progress import Outcome, follow
+from cli.ray_head import RayHead
+from cli.run_state import RunFile, RunState
+from cli.screen import OUT, Steps, warn
+from cli.secrets_files import random_token
+from cli.serve_api import ServeApi
+from cli.short_paths import ShortPaths
+from cli.stores import Stores
+
+GATEWAY = "gateway"
+NEEDED_DISK_BYTES = 2**30
+WATCH_S = 1.0
+HEALTH_S = 60.0
+SHUTDOWN_S = 10.0
+GRACE_S = 10.0
+EXAMPLE = "Get all users created in last 30 days"
+
+
+class Up:
+    """One run.
+
+    Args:
+        config: the file to deploy.
+        port: instead of the file's HTTP port.
+        state: the state directory.
+    """
+
+    def __init__(self, config: Path, port: int | None, state: Path) -> None:
+        self.state = state
+        self._config = config
+        self._port = port
+        self._file = RunFile(state)
+        self._steps = Steps()
+        short = ShortPaths(state)
+        token = random_token(_made(state) / "ray-token")
+        self._ray = RayHead(state, short, secrets.token_hex(8), token)
+        self._api = ServeApi(self._ray.dashboard_url, token)
+        self._stores = Stores(state, short, self._record_stores)
+        self._run: RunState | None = None
+
+    def run(self) -> None:
+        """Start, serve until told to stop, stop. Raises Failure when something breaks."""
+        with self._file.lock(), _signals_interrupt():
+            if count := sweep(self._file):
+                self._steps.say(f"stopped {count} processes of a run that was killed")
+            try:
+                self._start()
+                self._watch()
+            except KeyboardInterrupt:
+                OUT.print()
+            finally:
+                self._stop()
+
+    def _start(self) -> None:
+        _require_disk(self.state)
+        http = _http_options(self._config)
+        port = self._port or http.get("port", 8000)
+        require_free(port, "CARILLON_PORT")
+        self._run = RunState(
+            run_id=self._ray.run_id,
+            up=processes.record("up", _own_pid()),
+            base_url=f"http://{http.get('host', LOOPBACK)}:{port}",
+            dashboard_url=self._ray.dashboard_url,
+            gcs_address=self._ray.gcs_address,
+        )
+        self._file.write(self._run)
+        urls = self._stores.start()
+        self._steps.say("PostgreSQL and Valkey answer")
+        self._ray.start(urls)
+        key = self._prepare_accounts(urls["DATABASE_URL"])
+        self._deploy(port)
+        self._greet(key)
+
+    def _prepare_accounts(self, database_url: str) -> Path:
+        """Tables, pepper, operator and first key; Ray starts meanwhile."""
+        from auth.keys import create_pepper
+        from auth.migrate import migrate
+        from cli.accounts import ensure_first_key
+
+        migrate(database_url)
+        create_pepper(self.state / "pepper")
+        key = ensure_first_key(self.state)
+        self._steps.say("accounts are ready")
+        return key
+
+    def _deploy(self, port: int) -> None:
+        from cli.config import read_config
+
+        config = read_config(self._config)
+        for warning in config.warnings:
+            warn(warning)
+        self._steps.say(f"{self._config.name} is valid")
+        self._ray.wait(self._api)
+        self._steps.say(f"Ray runs; dashboard at {self._ray.dashboard_url}")
+        self._api.deploy(config.with_port(port))
+        outcomes = follow(self._api, config.application_names, self._steps, self._require_ray)
+        _judge(outcomes)
+        if GATEWAY in config.application_names:
+            self._await_health()
+
+    def _await_health(self) -> None:
+        deadline = time.monotonic() + HEALTH_S
+        assert self._run is not None
+        while not _is_healthy(self._run.base_url):
+            self._require_ray()
+            if time.monotonic() > deadline:
+                raise Failure(f"{self._run.base_url}/health is not healthy; see carillon status")
+            time.sleep(0.2)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(WATCH_S)
+            self._require_ray()
+            for name in self._stores.revive():
+                self._steps.say(f"{name} had stopped unexpectedly; it runs again", "yellow")
+
+    def _require_ray(self) -> None:
+        if not self._ray.is_alive():
+            raise Failure(f"Ray stopped unexpectedly; see {self._ray.log}")
+
+    def _stop(self) -> None:
+        """Everything in reverse. A second Ctrl-C cuts the waiting short."""
+        self._steps.say("stopping (Ctrl-C again: at once)")
+        try:
+            if self._ray.is_alive() and self._api.is_up():
+                _quietly(lambda: self._api.shutdown(SHUTDOWN_S))
+            self._ray.stop(GRACE_S)
+            self._stores.stop(GRACE_S)
+        except KeyboardInterrupt:
+            _ignore_signals()
+            self._ray.stop(0.5)
+            self._stores.stop(GRACE_S)
+        self._file.remove()
+        self._steps.say("stopped")
+
+    def _record_stores(self, records: list[ProcessRecord]) -> None:
+        if self._run is not None:
+            self._run = self._run.model_copy(update={"stores": records})
+            self._file.write(self._run)
+
+    def _greet(self, key: Path) -> None:
+        assert self._run is not None
+        self._steps.say("ready", "bold green")
+        OUT.print(greeting(self._run, key, self.state))
+
+
+def greeting(run: RunState, key: Path, state: Path) -> str:
+    """What to do with a running cluster. The curl works as it is pasted, from any directory."""
+    body = f'{{"model": "starter-chat", "messages": [{{"role": "user", "content": "{EXAMPLE}"}}]}}'
+    token = shlex.quote(str(state / "ray-token"))
+    return f"""
+  API        {run.base_url}/v1
+  API key    {key}
+  dashboard  {run.dashboard_url}  (it asks for the token in {state / "ray-token"})
+
+  curl {run.base_url}/v1/chat/completions \\
+    -H "Authorization: Bearer $(cat {shlex.quote(str(key))})" \\
+    -H 'Content-Type: application/json' \\
+    -d '{body}'
+
+  Ray's own commands: export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH={token}
+                      serve status --address {run.dashboard_url}
+  Ctrl-C or make stop ends it.
+"""
+
+
+def _judge(outcomes: list[Outcome]) -> None:
+    """A failed model leaves the others serving; without the gateway nothing can be served."""
+    failed = [outcome.name for outcome in outcomes if not outcome.is_running]
+    if GATEWAY in failed or len(failed) == len(outcomes):
+        raise Failure(f"{', '.join(failed)} could not start")
+    if failed:
+        warn(f"{', '.join(failed)} could not start; the rest is served")
+
+
+def _require_disk(state: Path) -> None:
+    free = shutil.disk_usage(state).free
+    if free < NEEDED_DISK_BYTES:
+        raise Failure(f"only {free / 2**30:.1f} GiB of disk are free at {state}; 1 GiB is needed")
+
+
+def _http_options(config: Path) -> dict[str, Any]:
+    """The HTTP part of the file, before it is checked: the port question comes first."""
+    from core.settings import read_yaml
+
+    document = read_yaml(config)
+    options = document.get("http_options") if isinstance(document, dict) else None
+    return options if isinstance(options, dict) else {}
+
+
+def _is_healthy(base_url: str) -> bool:
+    try:
+        return httpx.get(f"{base_url}/health", timeout=5, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _quietly(act: Callable[[], None]) -> None:
+    """Stopping goes on when a part of it is refused: processes are ended below in any case."""
+    try:
+        act()
+    except Failure as failure:
+        warn(str(failure))
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def _own_pid() -> int:
+    import os
+
+    return os.getpid()
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM and a lost terminal stop like Ctrl-C."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    yield
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
