@@ -353,4 +353,4 @@ def _blocking(windows: tuple[WindowState, ...], tokens: int) -> WindowState:
         return 1 if state.window.meter is Meter.REQUESTS else tokens
 
     full = [w for w in windows if cost(w) and w.used + cost(w) > w.window.limit]
-    return max(full, key=lambda w: (cost(w) > w.window.limit, w.reset_ms))
+    return max(full or windows, key=lambda w: (cost(w) > w.window.limit, w.reset_ms))

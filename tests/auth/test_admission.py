@@ -107,6 +107,14 @@ async def test_of_two_full_windows_the_longest_wait_is_told(world: World):
     assert verdict.blocking.window == requests(1)
 
 
+async def test_a_window_can_be_used_up_to_its_very_limit(world: World):
+    windows = (requests(2), tokens(100))
+    assert isinstance(await world.admission.admit(ask_of(*windows, units=60)), Admitted)
+    last = await world.admission.admit(ask_of(*windows, units=40))
+    assert isinstance(last, Admitted)
+    assert [state.remaining for state in last.windows] == [0, 0]
+
+
 async def test_no_windows_is_no_limit(world: World):
     for _ in range(3):
         assert isinstance(await world.admission.admit(ask_of(units=10**9)), Admitted)
