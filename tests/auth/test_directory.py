@@ -1,6 +1,7 @@
 import asyncio
 import logging
 import secrets
+import signal
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -297,7 +298,7 @@ async def test_an_id_that_names_nothing_is_not_found(directory: Directory, ident
         await directory.revoke_key(identifier, identifier)
 
 
-async def test_a_stopped_postgresql_is_unavailable_not_an_invalid_key(
+async def test_a_frozen_or_stopped_postgresql_is_unavailable_not_an_invalid_key(
     store_directory, epochs: Epochs, hasher: KeyHasher, plans: Plans
 ):
     server = PostgreSQL(store_directory / "own")
@@ -305,12 +306,18 @@ async def test_a_stopped_postgresql_is_unavailable_not_an_invalid_key(
     try:
         url = await asyncio.to_thread(server.create_database, "own")
         await asyncio.to_thread(migrate, url)
-        database = Database(SecretStr(url), timeout_s=1.0)
+        database = Database(SecretStr(url), timeout_s=0.5)
         directory = Directory(database, epochs, hasher, plans)
         first = await directory.bootstrap()
         assert first is not None
         key = first.secret.get_secret_value()
         identifier = Identifier(directory, hasher)
+        server.signal(signal.SIGSTOP)
+        with pytest.raises(StoreUnavailable):
+            async with asyncio.timeout(3):
+                await identifier.identify(key)
+        server.signal(signal.SIGCONT)
+        assert (await directory.principal_for(key)).tenant_id == OPERATOR
         await asyncio.to_thread(server.stop)
         for call in (
             directory.principal_for(key),
