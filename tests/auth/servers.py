@@ -58,7 +58,7 @@ class Server:
     def answers(self, probe: socket.socket) -> bool:
         raise NotImplementedError
 
-    def signal(self, what: signal.Signals) -> None:
+    def send_signal(self, what: signal.Signals) -> None:
         """Send a signal to the server and its children (SIGSTOP freezes it, SIGCONT thaws)."""
         if self.process is not None:
             parent = psutil.Process(self.process.pid)

@@ -312,11 +312,11 @@ async def test_a_frozen_or_stopped_postgresql_is_unavailable_not_an_invalid_key(
         assert first is not None
         key = first.secret.get_secret_value()
         identifier = Identifier(directory, hasher)
-        server.signal(signal.SIGSTOP)
+        server.send_signal(signal.SIGSTOP)
         with pytest.raises(StoreUnavailable):
             async with asyncio.timeout(3):
                 await identifier.identify(key)
-        server.signal(signal.SIGCONT)
+        server.send_signal(signal.SIGCONT)
         assert (await directory.principal_for(key)).tenant_id == OPERATOR
         await asyncio.to_thread(server.stop)
         for call in (
