@@ -30,6 +30,10 @@ SESSION_PATH_ROOM = len("/session_2026-11-21_05-23-28_123456_1234567/sockets/pla
 HAPROXY_CUTS_AFTER_S = 660
 """A reload ends older connections after this; longer than the gateway waits for an answer."""
 DRAIN_S = 3
+LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Set to 0, it keeps Ray on 127.0.0.1; without it `--node-ip-address=127.0.0.1` is silently
+replaced by the address of a network interface (`resolve_ip_for_localhost` in Ray's services.py).
+Whoever connects to the cluster needs it too: see `carillon env`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,7 @@ class RayHead:
             f"--object-store-memory={OBJECT_STORE_BYTES}",
             f"--temp-dir={temporary}",
             "--disable-usage-stats",
+            "--no-monitor",  # the autoscaler's, of the cluster launcher
             *("--log-style=record", "--log-color=false"),
         ]
 
@@ -144,6 +149,7 @@ class RayHead:
             "CARILLON_STATE": str(self._state),
             "PYTHONPATH": f"{ROOT}:{python_path}" if python_path else str(ROOT),
             "HF_HUB_OFFLINE": environment("HF_HUB_OFFLINE", "1") or "1",
+            LOOPBACK_ONLY: "0",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self._token),
             "RAY_USAGE_STATS_ENABLED": "0",
