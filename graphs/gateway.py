@@ -115,7 +115,7 @@ class Gateway:
         """Raises when a background task has died, so that Serve replaces this replica."""
         for task in self._background:
             if task.done():
-                raise RuntimeError(f"a background task of the gateway ended: {task}")
+                raise RuntimeError("a background task of the gateway ended") from task.exception()
 
     async def _check_valkey(self) -> None:
         await self.valkey.call("PING")

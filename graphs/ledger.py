@@ -77,7 +77,7 @@ class Ledger:
         """Raises when the writer has died, so that Serve replaces this replica."""
         for task in (self._writing, self._measuring):
             if task.done():
-                raise RuntimeError(f"a task of the ledger ended: {task}")
+                raise RuntimeError("a task of the ledger ended") from task.exception()
 
 
 def build(args: LedgerArgs) -> Application:

@@ -101,6 +101,7 @@ class ServeTelemetry:
 
     def flush(self) -> None:
         for name, tally in self._tallies.items():
-            for tags, count in tally.items():
+            # A counter refuses an increment of nothing.
+            for tags, count in (+tally).items():
                 self._metrics[name].inc(count, dict(zip(self._tags[name], tags, strict=True)))
             tally.clear()

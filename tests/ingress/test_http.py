@@ -72,15 +72,30 @@ def error_of(response):
         (b"[" * 100_000, 400, "malformed_body", None),
         (b'{"model": "echo", "messages": []}', 400, "invalid_request", "messages"),
         (b'{"model": 7, "messages": []}', 400, "invalid_request", "model"),
-        (b'{"model": "nope", "messages": [{"role":"user","content":"x"}]}', 404, "model_not_found", "model"),
+        (
+            b'{"model": "nope", "messages": [{"role":"user","content":"x"}]}',
+            404,
+            "model_not_found",
+            "model",
+        ),
         (json.dumps(HELLO | {"cache_salt": "x"}).encode(), 400, "unknown_parameter", "cache_salt"),
-        (json.dumps(HELLO | {"temperature": "hot"}).encode(), 400, "invalid_request", "temperature"),
+        (
+            json.dumps(HELLO | {"temperature": "hot"}).encode(),
+            400,
+            "invalid_request",
+            "temperature",
+        ),
         (json.dumps(HELLO | {"max_tokens": 0}).encode(), 400, "invalid_request", "max_tokens"),
         (json.dumps(HELLO | {"n": 10**30}).encode(), 400, "invalid_request", "n"),
         (json.dumps(HELLO | {"stream": "maybe"}).encode(), 400, "invalid_request", "stream"),
-        (json.dumps(HELLO | {"messages": [{"role": "robot"}]}).encode(), 400, "invalid_request", "messages.0.role"),
+        (
+            json.dumps(HELLO | {"messages": [{"role": "robot"}]}).encode(),
+            400,
+            "invalid_request",
+            "messages.0.role",
+        ),
     ],
-)  # fmt: skip
+)
 async def test_a_bad_body_is_named_and_costs_nothing(client, world, body, status, code, param):
     response = await client.post(CHAT, content=body, headers={"content-type": "application/json"})
     error = error_of(response)

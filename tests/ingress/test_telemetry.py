@@ -1,0 +1,56 @@
+"""Telemetry: counts reach Ray's metrics, and a flush never fails for what was counted."""
+
+import pytest
+
+from auth.admission import Admitted, Refused, WindowState
+from auth.plans import Meter, Window
+from core.work import WorkUnits
+from ingress.telemetry import ServeTelemetry
+from tests.ingress.test_path import World
+
+
+class Metric:
+    """Ray's counter: it refuses increments that are not positive."""
+
+    made: dict[str, "Metric"] = {}  # noqa: RUF012 - one registry for one test
+
+    def __init__(self, name, **_):
+        self.values = {}
+        self.made[name] = self
+
+    def inc(self, count, tags):
+        if count <= 0:
+            raise ValueError(count)
+        key = tuple(tags.values())
+        self.values[key] = self.values.get(key, 0) + count
+
+    def observe(self, value, tags):
+        self.inc(1, tags)
+
+
+@pytest.fixture
+def telemetry(monkeypatch):
+    monkeypatch.setattr("ray.serve.metrics.Counter", Metric)
+    monkeypatch.setattr("ray.serve.metrics.Histogram", Metric)
+    Metric.made.clear()
+    return ServeTelemetry()
+
+
+def test_what_happened_is_counted_by_model_status_and_kind(telemetry):
+    call = World().call()
+    telemetry.admitted(call, Admitted(()))
+    telemetry.first_token(call, 12)
+    telemetry.finished(call, 200, WorkUnits(input_tokens=3, output_tokens=4))
+    telemetry.flush()
+    telemetry.flush()
+    made = Metric.made
+    assert made["carillon_requests"].values == {("/v1/chat/completions", "echo", "200"): 1}
+    assert made["carillon_tokens"].values == {("echo", "input"): 3, ("echo", "output"): 4}
+    assert made["carillon_time_to_first_token_ms"].values == {("echo",): 1}
+
+
+def test_a_refusal_is_counted_by_its_reason(telemetry):
+    full = WindowState("tenant:t", Window(Meter.TOKENS, 60, 10), 10, 500)
+    telemetry.admitted(World().call(), Refused((full,), full))
+    telemetry.flush()
+    assert Metric.made["carillon_admissions"].values == {("refused", "tokens/60s"): 1}
