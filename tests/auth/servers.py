@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -63,7 +64,8 @@ class Server:
         if self.process is not None:
             parent = psutil.Process(self.process.pid)
             for process in (parent, *parent.children()):
-                process.send_signal(what)
+                with suppress(psutil.NoSuchProcess):  # its children come and go
+                    process.send_signal(what)
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         if self.process is not None:
