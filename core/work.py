@@ -4,7 +4,7 @@ Place in the path: estimated before work (admission reserves them), measured aft
 (settlement corrects them). This module does not know prices; a price book turns units to money.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,12 @@ class WorkUnits:
         return self.input_tokens + self.output_tokens
 
     def __add__(self, other: "WorkUnits") -> "WorkUnits":
-        return WorkUnits(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        return WorkUnits(*(getattr(self, name) + getattr(other, name) for name in FIELDS))
 
     def nonzero(self) -> dict[str, int]:
         """The fields that are not zero, for events and logs."""
-        return {name: count for name, count in asdict(self).items() if count}
+        return {name: count for name in FIELDS if (count := getattr(self, name))}
 
 
+FIELDS = tuple(f.name for f in fields(WorkUnits))
 NO_WORK = WorkUnits()

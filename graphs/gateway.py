@@ -28,7 +28,8 @@ from auth.plans import Limits, read_plans
 from auth.usage import Usage
 from auth.valkey import ValkeyAdmission
 from core.model import Frozen, ModelCard
-from core.settings import ROOT, StoreSettings, parse
+from core.settings import ROOT, StoreSettings, parse, state_directory
+from ingress.access_log import AccessLog
 from ingress.accounts import Accounts
 from ingress.administration import Administration
 from ingress.aliases import Aliases
@@ -83,7 +84,7 @@ class Gateway:
         self.usage = Usage(self.database)
         self.ledger = LedgerWriter(self.valkey, self.database, stores.prefix)
         self.readiness = Readiness()
-        self.telemetry = ServeTelemetry()
+        self.telemetry = ServeTelemetry(AccessLog(state_directory() / "logs"))
         self.path = RequestPath(
             Identifier(self.directory, hasher),
             self.admission,

@@ -1,23 +1,28 @@
 """Metrics and the access log of the request path.
 
-Place in the path: told by `ingress.path` what happened; it decides nothing. Counters gather in
-plain dictionaries and reach Ray's metrics once a second, because one Ray metric call costs more
-than a whole admission check.
+Place in the path: told by `ingress.path` what happened; it decides nothing. Counts gather in
+plain dictionaries and reach Ray's metrics once a second, because one Ray metric call costs as
+much as a tenth of a whole request. Histograms are counters with an `le` tag, as Prometheus
+defines them, for the same reason: Ray's own take one observation at a time.
 """
 
 import asyncio
 import logging
+import time
+from bisect import bisect_left
 from collections import Counter as Tally
-from typing import Any, Protocol
+from typing import Protocol
 
 from ray.serve import metrics
 
 from auth.admission import Hit, Refused, Verdict
-from core.work import WorkUnits
+from core.work import NO_WORK, WorkUnits
+from ingress.access_log import AccessLog
 from ingress.call import Call
 
 FLUSH_S = 1.0
-BUCKETS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000]
+BUCKETS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000)
+UPPER_BOUNDS = (*(str(bound) for bound in BUCKETS_MS), "+Inf")
 
 logger = logging.getLogger("ray.serve")
 
@@ -31,77 +36,130 @@ class Telemetry(Protocol):
     def settlement_lost(self, request_id: str) -> None: ...
 
 
-class ServeTelemetry:
-    """Prometheus metrics through `ray.serve.metrics`, and one JSON log line a request."""
+class TalliedCounter:
+    """A Ray counter that is told its increments once per flush."""
 
-    def __init__(self) -> None:
-        self._tallies: dict[str, Tally[tuple[str, ...]]] = {}
-        self._metrics: dict[str, Any] = {}
-        self._tags: dict[str, tuple[str, ...]] = {}
-        for name, help_text, tags in (
-            ("carillon_requests", "Requests answered", ("endpoint", "model", "status")),
-            ("carillon_tokens", "Model tokens billed", ("model", "kind")),
-            ("carillon_admissions", "Admission verdicts", ("verdict", "reason")),
-            ("carillon_settlements_lost", "Settlements left to their lease", ()),
-        ):
-            self._metrics[name] = metrics.Counter(name, description=help_text, tag_keys=tags)
-            self._tallies[name] = Tally()
-            self._tags[name] = tags
-        self._ttft = metrics.Histogram(
-            "carillon_time_to_first_token_ms", boundaries=BUCKETS_MS, tag_keys=("model",)
+    def __init__(self, name: str, description: str, tags: tuple[str, ...] = ()) -> None:
+        self._tags = tags
+        self._counter = metrics.Counter(name, description=description, tag_keys=tags)
+        self._tally: Tally[tuple[str, ...]] = Tally()
+
+    def add(self, count: int, *tags: str) -> None:
+        self._tally[tags] += count
+
+    def flush(self) -> None:
+        # A counter refuses an increment of nothing.
+        for tags, count in (+self._tally).items():
+            self._counter.inc(count, dict(zip(self._tags, tags, strict=True)))
+        self._tally.clear()
+
+
+class TalliedHistogram:
+    """Milliseconds by model, in cumulative buckets."""
+
+    def __init__(self, name: str, description: str) -> None:
+        self._buckets = TalliedCounter(f"{name}_bucket", description, ("model", "le"))
+        self._sum = TalliedCounter(f"{name}_sum", description, ("model",))
+        self._count = TalliedCounter(f"{name}_count", description, ("model",))
+        self._seen: Tally[tuple[str, int]] = Tally()
+
+    def observe(self, model: str, value_ms: int) -> None:
+        self._seen[model, bisect_left(BUCKETS_MS, value_ms)] += 1
+        self._sum.add(value_ms, model)
+
+    def flush(self) -> None:
+        for (model, bucket), count in self._seen.items():
+            self._count.add(count, model)
+            for bound in UPPER_BOUNDS[bucket:]:
+                self._buckets.add(count, model, bound)
+        self._seen.clear()
+        for counter in (self._buckets, self._sum, self._count):
+            counter.flush()
+
+
+class ServeTelemetry:
+    """Prometheus metrics through Ray, and one JSON line a request."""
+
+    def __init__(self, access_log: AccessLog) -> None:
+        self._log = access_log
+        self._requests = TalliedCounter(
+            "carillon_requests", "Requests answered", ("endpoint", "model", "status")
         )
-        self._latency = metrics.Histogram(
-            "carillon_response_time_ms", boundaries=BUCKETS_MS, tag_keys=("model",)
+        self._tokens = TalliedCounter("carillon_tokens", "Tokens billed", ("model", "kind"))
+        self._admissions = TalliedCounter(
+            "carillon_admissions", "Admission verdicts, refusals by window", ("verdict", "reason")
         )
+        self._cache = TalliedCounter("carillon_cache", "Cache verdicts", ("verdict",))
+        self._lost = TalliedCounter("carillon_settlements_lost", "Settlements left to a lease")
+        self._ttft = TalliedHistogram("carillon_time_to_first_token_ms", "Time to first token")
+        self._latency = TalliedHistogram("carillon_response_time_ms", "Time to the last byte")
 
     def admitted(self, call: Call, verdict: Verdict) -> None:
         reason = ""
         if isinstance(verdict, Refused):
             window = verdict.blocking.window
             reason = f"{window.meter}/{window.seconds}s"
-        self._tallies["carillon_admissions"][(type(verdict).__name__.lower(), reason)] += 1
+            self._answered(call, 429, NO_WORK)
+        self._admissions.add(1, type(verdict).__name__.lower(), reason)
         if isinstance(verdict, Hit):
-            self.finished(call, 200, WorkUnits())
+            call.headers["x-cache"] = "HIT"
+            self._answered(call, 200, NO_WORK)
 
     def first_token(self, call: Call, ttft_ms: int) -> None:
-        self._ttft.observe(ttft_ms, {"model": call.model.card.id})
+        self._ttft.observe(call.model.card.id, ttft_ms)
 
     def finished(self, call: Call, status: int, units: WorkUnits) -> None:
         model = call.model.card.id
-        self._tallies["carillon_requests"][(call.endpoint, model, str(status))] += 1
-        tokens = self._tallies["carillon_tokens"]
         if units.tokens:
-            tokens[(model, "input")] += units.input_tokens
-            tokens[(model, "cached")] += units.cached_tokens
-            tokens[(model, "output")] += units.output_tokens
-        self._latency.observe(call.elapsed_ms(), {"model": model})
-        logger.info(
-            "request",
-            extra={
-                "carillon_request_id": call.request_id,
+            self._tokens.add(units.input_tokens, model, "input")
+            self._tokens.add(units.cached_tokens, model, "cached")
+            self._tokens.add(units.output_tokens, model, "output")
+        self._answered(call, status, units)
+
+    def settlement_lost(self, request_id: str) -> None:
+        self._lost.add(1)
+        logger.error("settlement left to its lease", extra={"carillon_request_id": request_id})
+
+    async def run(self) -> None:
+        """Move what has gathered into Ray's metrics and the log, for ever."""
+        try:
+            while True:
+                await asyncio.sleep(FLUSH_S)
+                self.flush()
+        finally:
+            self.flush()
+
+    def flush(self) -> None:
+        self._log.flush()
+        for gathered in (
+            self._requests,
+            self._tokens,
+            self._admissions,
+            self._cache,
+            self._lost,
+            self._ttft,
+            self._latency,
+        ):
+            gathered.flush()
+
+    def _answered(self, call: Call, status: int, units: WorkUnits) -> None:
+        model = call.model.card.id
+        elapsed_ms = call.elapsed_ms()
+        cache = call.headers.get("x-cache", "")
+        self._requests.add(1, call.endpoint, model, str(status))
+        self._latency.observe(model, elapsed_ms)
+        if cache:
+            self._cache.add(1, cache.lower())
+        self._log.write(
+            {
+                "time": time.time(),
+                "request_id": call.request_id,
                 "trace_id": call.trace_id,
                 "endpoint": call.endpoint,
                 "model": model,
                 "status": status,
-                "cache": call.headers.get("x-cache", ""),
+                "cache": cache,
                 "units": units.nonzero(),
-                "elapsed_ms": call.elapsed_ms(),
-            },
+                "elapsed_ms": elapsed_ms,
+            }
         )
-
-    def settlement_lost(self, request_id: str) -> None:
-        self._tallies["carillon_settlements_lost"][()] += 1
-        logger.error("settlement left to its lease", extra={"carillon_request_id": request_id})
-
-    async def run(self) -> None:
-        """Move what has gathered into Ray's metrics, for ever."""
-        while True:
-            await asyncio.sleep(FLUSH_S)
-            self.flush()
-
-    def flush(self) -> None:
-        for name, tally in self._tallies.items():
-            # A counter refuses an increment of nothing.
-            for tags, count in (+tally).items():
-                self._metrics[name].inc(count, dict(zip(self._tags[name], tags, strict=True)))
-            tally.clear()

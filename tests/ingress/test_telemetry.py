@@ -1,11 +1,14 @@
 """Telemetry: counts reach Ray's metrics, and a flush never fails for what was counted."""
 
+import json
+
 import pytest
 
 from auth.admission import Admitted, Refused, WindowState
 from auth.plans import Meter, Window
 from core.work import WorkUnits
-from ingress.telemetry import ServeTelemetry
+from ingress.access_log import AccessLog
+from ingress.telemetry import UPPER_BOUNDS, ServeTelemetry
 from tests.ingress.test_path import World
 
 
@@ -24,16 +27,12 @@ class Metric:
         key = tuple(tags.values())
         self.values[key] = self.values.get(key, 0) + count
 
-    def observe(self, value, tags):
-        self.inc(1, tags)
-
 
 @pytest.fixture
-def telemetry(monkeypatch):
+def telemetry(monkeypatch, tmp_path):
     monkeypatch.setattr("ray.serve.metrics.Counter", Metric)
-    monkeypatch.setattr("ray.serve.metrics.Histogram", Metric)
     Metric.made.clear()
-    return ServeTelemetry()
+    return ServeTelemetry(AccessLog(tmp_path))
 
 
 def test_what_happened_is_counted_by_model_status_and_kind(telemetry):
@@ -46,7 +45,10 @@ def test_what_happened_is_counted_by_model_status_and_kind(telemetry):
     made = Metric.made
     assert made["carillon_requests"].values == {("/v1/chat/completions", "echo", "200"): 1}
     assert made["carillon_tokens"].values == {("echo", "input"): 3, ("echo", "output"): 4}
-    assert made["carillon_time_to_first_token_ms"].values == {("echo",): 1}
+    buckets = made["carillon_time_to_first_token_ms_bucket"].values
+    assert {bound for _, bound in buckets} == {*UPPER_BOUNDS[4:]}
+    assert set(buckets.values()) == {1}
+    assert made["carillon_time_to_first_token_ms_sum"].values == {("echo",): 12}
 
 
 def test_a_refusal_is_counted_by_its_reason(telemetry):
@@ -54,3 +56,14 @@ def test_a_refusal_is_counted_by_its_reason(telemetry):
     telemetry.admitted(World().call(), Refused((full,), full))
     telemetry.flush()
     assert Metric.made["carillon_admissions"].values == {("refused", "tokens/60s"): 1}
+
+
+def test_the_access_log_has_a_json_line_per_request_with_both_ids(telemetry, tmp_path):
+    call = World().call()
+    telemetry.finished(call, 200, WorkUnits(input_tokens=3))
+    telemetry.finished(call, 499, WorkUnits())
+    telemetry.flush()
+    (file,) = tmp_path.glob("access-*.jsonl")
+    first, second = (json.loads(line) for line in file.read_text().splitlines())
+    assert (first["request_id"], first["trace_id"]) == (call.request_id, "trace")
+    assert (first["units"], second["status"]) == ({"input_tokens": 3}, 499)
