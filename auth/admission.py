@@ -115,6 +115,8 @@ class Settlement:
     units: WorkUnits = NO_WORK
     status_code: int = 200
     error_code: str | None = None
+    error_message: str | None = None
+    """What the caller was told: error texts carry no secrets."""
     response_time_ms: int = 0
     ttft_ms: int | None = None
     exact: bool = True

@@ -16,24 +16,27 @@ Fail modes, the one table:
 """
 
 from auth.admission import Refused
-from auth.plans import DAY_S, HOUR_S, MINUTE_S
+from auth.plans import DAY_S, HOUR_S, MINUTE_S, Meter
 from core.errors import BudgetSpent, LimitReached
+from core.work import WorkUnits
+
+SPANS = {MINUTE_S: "minute", HOUR_S: "hour", DAY_S: "day"}
 
 
-def refusal(verdict: Refused) -> LimitReached:
+def refusal(verdict: Refused, units: WorkUnits) -> LimitReached:
     """The error for a refused ask: what is full, and when it opens again.
 
-    A window of a day or more is a spent budget: clients are told not to retry soon.
+    A window of a day or more is a spent budget: clients are told not to retry soon. So is a
+    request that would not fit an empty window: no wait helps it.
     """
     state = verdict.blocking
     window = state.window
-    span = {MINUTE_S: "minute", HOUR_S: "hour", DAY_S: "day"}.get(
-        window.seconds, f"{window.seconds} s"
-    )
+    span = SPANS.get(window.seconds, f"{window.seconds} s")
     owner = "this API key" if state.scope.startswith("key:") else "your plan"
-    text = (
-        f"Rate limit reached: {owner} allows {window.limit} {window.meter} per {span}, "
-        f"{state.used} used. It opens again in {state.reset_ms / 1000:.0f} s."
-    )
+    allowance = f"{owner} allows {window.limit} {window.meter} per {span}"
+    if window.meter is Meter.TOKENS and units.tokens > window.limit:
+        text = f"Request too large: {allowance}, and it may need {units.tokens}. Lower max_tokens."
+        return BudgetSpent(text, "max_tokens", state.reset_ms / 1000)
+    opens = f"{state.used} used. It opens again in {state.reset_ms / 1000:.0f} s."
     kind = BudgetSpent if window.seconds >= DAY_S else LimitReached
-    return kind(text, None, state.reset_ms / 1000)
+    return kind(f"Rate limit reached: {allowance}, {opens}", None, state.reset_ms / 1000)

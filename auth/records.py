@@ -20,28 +20,38 @@ Row = dict[str, Any]
 
 TOKEN_COLUMNS = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
 DETAIL_COLUMNS = ("endpoint", "operation", "model", "revision", "streamed")
+OUTCOME_COLUMNS = (
+    "status_code",
+    "error_code",
+    "error_message",
+    "response_time_ms",
+    "ttft_ms",
+    "exact",
+)
 HIT = {"status_code": 200, "exact": True}
 
 WRITE_ROWS = """
 INSERT INTO usage_records AS known (
     request_id, tenant_id, api_key_id, user_id, status, endpoint, operation, model, revision,
-    streamed, cache, status_code, error_code, response_time_ms, ttft_ms, exact, input_tokens,
-    cached_tokens, output_tokens, reasoning_tokens, other_units, details, admitted_at, settled_at)
+    streamed, cache, status_code, error_code, error_message, response_time_ms, ttft_ms, exact,
+    input_tokens, cached_tokens, output_tokens, reasoning_tokens, other_units, details,
+    admitted_at, settled_at)
 SELECT
     request_id, tenant_id, api_key_id, user_id, status, endpoint, operation, model, revision,
-    coalesce(streamed, false), cache, status_code, error_code, response_time_ms, ttft_ms, exact,
-    input_tokens, cached_tokens, output_tokens, reasoning_tokens, other_units, details,
-    admitted_at, settled_at
+    coalesce(streamed, false), cache, status_code, error_code, error_message, response_time_ms,
+    ttft_ms, exact, input_tokens, cached_tokens, output_tokens, reasoning_tokens, other_units,
+    details, admitted_at, settled_at
 FROM jsonb_to_recordset($1::jsonb) AS event (
     request_id text, tenant_id text, api_key_id text, user_id text, status text, endpoint text,
     operation text, model text, revision text, streamed boolean, cache text, status_code integer,
-    error_code text, response_time_ms bigint, ttft_ms bigint, exact boolean, input_tokens bigint,
-    cached_tokens bigint, output_tokens bigint, reasoning_tokens bigint, other_units jsonb,
-    details jsonb, admitted_at timestamptz, settled_at timestamptz)
+    error_code text, error_message text, response_time_ms bigint, ttft_ms bigint, exact boolean,
+    input_tokens bigint, cached_tokens bigint, output_tokens bigint, reasoning_tokens bigint,
+    other_units jsonb, details jsonb, admitted_at timestamptz, settled_at timestamptz)
 ORDER BY request_id
 ON CONFLICT (request_id) DO UPDATE SET
     status = excluded.status, status_code = excluded.status_code,
-    error_code = excluded.error_code, response_time_ms = excluded.response_time_ms,
+    error_code = excluded.error_code, error_message = excluded.error_message,
+    response_time_ms = excluded.response_time_ms,
     ttft_ms = excluded.ttft_ms, exact = excluded.exact, input_tokens = excluded.input_tokens,
     cached_tokens = excluded.cached_tokens, output_tokens = excluded.output_tokens,
     reasoning_tokens = excluded.reasoning_tokens, other_units = excluded.other_units,
@@ -78,10 +88,7 @@ def row_of(event: Event) -> Row:
         "status": "settled" if kind == "hit" else kind,
         **{name: details.pop(name, None) for name in DETAIL_COLUMNS},
         "cache": "hit" if kind == "hit" else record["cache"],
-        **{
-            name: outcome.get(name)
-            for name in ("status_code", "error_code", "response_time_ms", "ttft_ms", "exact")
-        },
+        **{name: outcome.get(name) for name in OUTCOME_COLUMNS},
         **{name: units.pop(name, 0) for name in TOKEN_COLUMNS},
         "other_units": units,
         "details": details,

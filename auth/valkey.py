@@ -304,6 +304,7 @@ def _outcome(settlement: Settlement) -> bytes:
         {
             "status_code": settlement.status_code,
             "error_code": settlement.error_code,
+            "error_message": settlement.error_message,
             "response_time_ms": settlement.response_time_ms,
             "ttft_ms": settlement.ttft_ms,
             "exact": settlement.exact,

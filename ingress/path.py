@@ -48,6 +48,8 @@ from ingress.telemetry import Telemetry
 EVENT_STREAM = "text/event-stream"
 CLIENT_CLOSED = 499
 """Status of a request whose caller went away, as nginx logs it."""
+LONGEST_MESSAGE = 500
+"""Characters of an error that the ledger keeps."""
 RENEW_S = 15.0
 """A long stream's lease is extended this often."""
 ORPHAN_GRACE_S = 5.0
@@ -60,7 +62,7 @@ class Identifier(Protocol):
     """Step 2. See `auth.identify`."""
 
     async def identify(self, key: str) -> Principal: ...
-    def forget(self, key: str) -> None: ...
+    def forget(self, key: str, stale: Principal) -> None: ...
 
 
 class Waiter(Admission, Protocol):
@@ -198,7 +200,7 @@ class RequestPath:
         verdict = await self._ask_until_clear(call, ask)
         if isinstance(verdict, Stale):
             # The tenant's keys or plan changed since this principal was read: read it again.
-            self._identifier.forget(key or "")
+            self._identifier.forget(key or "", principal)
             principal = await self.identify(key, Scope.INFERENCE)
             principal.require_model(call.model.card.id)
             ask = self._ask(call, principal)
@@ -220,7 +222,7 @@ class RequestPath:
             raise InvalidKey("Incorrect API key provided.")
         call.headers |= rate_headers(verdict.windows)
         if isinstance(verdict, Refused):
-            raise refusal(verdict)
+            raise refusal(verdict, call.operation.estimate(call.request, call.model.card))
         call.headers["x-cache"] = _cache_verdict(call, verdict)
         return verdict
 
@@ -270,6 +272,7 @@ class RequestPath:
             units=units,
             status_code=known.status_code,
             error_code=known.code,
+            error_message=known.message[:LONGEST_MESSAGE],
             response_time_ms=call.elapsed_ms(),
             exact=units == NO_WORK or not isinstance(error, ModelUnavailable),
         )

@@ -96,6 +96,7 @@ async def test_a_settled_request_is_one_row_with_every_column(
         "cache": "miss",
         "status_code": 200,
         "error_code": None,
+        "error_message": None,
         "response_time_ms": 321,
         "ttft_ms": 45,
         "exact": True,

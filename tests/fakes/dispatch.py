@@ -38,7 +38,7 @@ class OneKeyIdentifier:
             raise InvalidKey("the API key is not valid")
         return self.known
 
-    def forget(self, key: str) -> None:
+    def forget(self, key: str, stale: Principal) -> None:
         self.forgotten += 1
         self.known = self.reload
 

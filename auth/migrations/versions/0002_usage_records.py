@@ -24,6 +24,7 @@ def upgrade() -> None:
             cache text NOT NULL DEFAULT 'none',
             status_code integer,
             error_code text,
+            error_message text,
             response_time_ms bigint,
             ttft_ms bigint,
             exact boolean,
