@@ -25,7 +25,7 @@ help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 serve: ## start everything in the foreground: http://127.0.0.1:8000, Ctrl-C ends it
-	@$(MAKE) --no-print-directory $(RUNTIME)
+	@$(MAKE) -s --no-print-directory $(RUNTIME)
 	@exec $(BIN)/carillon up $(CONFIG)
 
 stop: ## stop exactly what `make serve` started, also after a crash
@@ -62,7 +62,7 @@ bench: install ## measure against the peers; writes docs/benchmarks.md
 	$(BIN)/carillon bench $(ARGS)
 
 install: ## install what the tests and checks need
-	@$(MAKE) --no-print-directory $(DEV)
+	@$(MAKE) -s --no-print-directory $(DEV)
 
 clean: ## remove the environment and caches; data in .carillon stay
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -31,6 +31,7 @@ ROOT_USES = "nobody"
 DATABASE = "carillon"
 VALKEY_MEMORY = "512mb"
 
+Command: TypeAlias = list[str | Path]
 Child: TypeAlias = "subprocess.Popen[bytes]"
 
 
@@ -90,7 +91,7 @@ class EmbeddedStore(ABC):
             time.sleep(POLL_S)
         return child
 
-    def _spawn(self, command: list[str | Path], user: str | None = None) -> Child:
+    def _spawn(self, command: Command, user: str | None = None) -> Child:
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 command,
@@ -141,7 +142,7 @@ class PostgreSQL(EmbeddedStore):
         )
 
     def answers(self) -> bool:
-        command = [self.binaries / "pg_isready", "-q", "-h", self.socket_directory]
+        command: Command = [self.binaries / "pg_isready", "-q", "-h", self.socket_directory]
         return (
             self.socket_path.exists()
             and subprocess.run(command, check=False, timeout=10).returncode == 0
@@ -164,7 +165,7 @@ class PostgreSQL(EmbeddedStore):
         )
         draft.rename(self.data)
 
-    def _run(self, command: list[str | Path], text: str = "") -> None:
+    def _run(self, command: Command, text: str = "") -> None:
         done = subprocess.run(
             command,
             cwd=self.directory,

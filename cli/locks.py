@@ -120,7 +120,7 @@ class Locks:
     def _torch(self) -> str:
         """The pin of torch's CPU build: the version of the extra `cpu`, with its local label."""
         pins = self.project["optional-dependencies"]["cpu"]
-        return next(pin for pin in pins if pin.startswith("torch==")) + "+cpu"
+        return f"{next(pin for pin in pins if pin.startswith('torch=='))}+cpu"
 
     def _recorded(self, name: str) -> str | None:
         path = self.directory / name

@@ -1,41 +1,56 @@
 """`carillon`: the operator's command.
 
 Place: the outermost layer. Each command parses its options here and does its work in the module
-of the same name, imported when it is needed so that `carillon --help` is quick. This module
-turns failures into one line on standard error and exit status 1.
+of its name, imported when it is needed so that `carillon --help` is quick. This module turns
+failures into one line on standard error and exit status 1.
 """
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.account_commands import keys, tenants
 from cli.failure import Failure
-from cli.screen import ERR
-from core.errors import CarillonError
+from cli.screen import ERR, OUT
+from core.errors import CarillonError, StoreUnavailable
 from core.settings import ROOT, environment, state_directory
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Operate Carillon.")
+commands = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Operate Carillon: one cluster, many models, one governed API.",
+)
+commands.add_typer(keys, name="keys")
+commands.add_typer(tenants, name="tenants")
 
-Config = Annotated[Path, typer.Argument(help="What to serve.", dir_okay=False)]
+Config = Annotated[Path, typer.Argument(help="The file that says what is served.", dir_okay=False)]
 DEFAULT_CONFIG = ROOT / "serve_config.yaml"
+CHANGES = 2
+"""Exit status of `plan` when there is something to do."""
 
 
-def main() -> None:
+def app() -> None:
     """Entry point: failures that people can act on are one line, not a traceback."""
     try:
-        app()
+        commands()
+    except StoreUnavailable as error:
+        ERR.print(f"carillon: {error}. Is Carillon running? Start it with: make serve")
+        sys.exit(1)
     except (Failure, CarillonError) as error:
         ERR.print(f"carillon: {error}", style="red")
         sys.exit(1)
 
 
-@app.command()
+@commands.command()
 def up(
     config: Config = DEFAULT_CONFIG,
     port: Annotated[
-        int | None, typer.Option(help="HTTP port; the file's when not given [CARILLON_PORT].")
+        int | None,
+        typer.Option(min=1, max=65535, help="HTTP port [CARILLON_PORT, else the file's]."),
     ] = None,
 ) -> None:
     """Start everything in the foreground; Ctrl-C stops it."""
@@ -44,12 +59,63 @@ def up(
     Up(config, port or _port_from_environment(), state_directory()).run()
 
 
-@app.command()
+@commands.command()
 def down() -> None:
     """Stop exactly what `up` started, also after it was killed."""
-    from cli.down import down as stop
+    from cli import down as module
 
-    stop(state_directory())
+    module.down(state_directory())
+
+
+@commands.command()
+def status() -> None:
+    """Show applications, replicas, stores and the ledger."""
+    from cli.status import show_status
+
+    raise typer.Exit(0 if show_status(state_directory()) else 1)
+
+
+@commands.command()
+def check(config: Config = DEFAULT_CONFIG) -> None:
+    """Judge a configuration strictly; needs no cluster."""
+    from cli import deploy as module
+
+    module.check(config)
+    OUT.print(f"{config} is valid.")
+
+
+@commands.command()
+def plan(config: Config = DEFAULT_CONFIG) -> None:
+    """Say what a configuration would restart. Exit status 0: nothing changes; 2: something."""
+    from cli.deploy import show_plan
+
+    raise typer.Exit(CHANGES if show_plan(config, state_directory()) else 0)
+
+
+@commands.command()
+def deploy(
+    config: Config = DEFAULT_CONFIG,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove what the file lacks.")] = False,
+) -> None:
+    """Check a configuration and apply it to the running cluster."""
+    from cli import deploy as module
+
+    module.deploy(config, state_directory(), yes=yes)
+
+
+@commands.command("env")
+def show_environment() -> None:
+    """Print what Ray's own tools need: eval "$(carillon env)"; serve status."""
+    from cli.environment import exports
+
+    OUT.print(exports(state_directory()))
+
+
+@commands.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def bench(context: typer.Context) -> None:
+    """Measure against the peers; options go to the benchmark."""
+    command = [sys.executable, "-m", "benchmarks", *context.args]
+    raise typer.Exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
 
 
 def _port_from_environment() -> int | None:
@@ -62,4 +128,4 @@ def _port_from_environment() -> int | None:
 
 
 if __name__ == "__main__":
-    main()
+    app()

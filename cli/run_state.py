@@ -26,6 +26,11 @@ class RunState(BaseModel):
     gcs_address: str
     stores: list[ProcessRecord] = []
 
+    @property
+    def port(self) -> int:
+        """The HTTP port, which may have been chosen for this run alone."""
+        return int(self.base_url.rpartition(":")[2])
+
 
 class RunFile:
     """The run state on disk.

@@ -3,11 +3,20 @@
 Place: every command prints through this. Text is never taken as markup: it may hold anything.
 """
 
+import sys
 import time
 
 from rich.console import Console
 
-OUT = Console(markup=False, highlight=False, soft_wrap=True)
+LOG_WIDTH = 160
+"""Of tables in pipes and files; on a terminal it is the terminal's."""
+
+OUT = Console(
+    markup=False,
+    highlight=False,
+    soft_wrap=True,
+    width=None if sys.stdout.isatty() else LOG_WIDTH,
+)
 ERR = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -4,13 +4,14 @@ Place: the composition root of `cli/`. The order of `Up.start` is the order of w
 was started is stopped in reverse. It decides nothing about models or accounts.
 """
 
+import os
 import secrets
 import shlex
 import shutil
 import signal
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from cli.secrets_files import random_token
 from cli.serve_api import ServeApi
 from cli.short_paths import ShortPaths
 from cli.stores import Stores
+from core.settings import read_yaml
 
 GATEWAY = "gateway"
 NEEDED_DISK_BYTES = 2**30
@@ -36,6 +38,7 @@ WATCH_S = 1.0
 HEALTH_S = 60.0
 SHUTDOWN_S = 10.0
 GRACE_S = 10.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXAMPLE = "Get all users created in last 30 days"
 
 
@@ -63,7 +66,8 @@ class Up:
 
     def run(self) -> None:
         """Start, serve until told to stop, stop. Raises Failure when something breaks."""
-        with self._file.lock(), _signals_interrupt():
+        _signals_interrupt()
+        with self._file.lock():
             if count := sweep(self._file):
                 self._steps.say(f"stopped {count} processes of a run that was killed")
             try:
@@ -81,7 +85,7 @@ class Up:
         require_free(port, "CARILLON_PORT")
         self._run = RunState(
             run_id=self._ray.run_id,
-            up=processes.record("up", _own_pid()),
+            up=processes.record("up", os.getpid()),
             base_url=f"http://{http.get('host', LOOPBACK)}:{port}",
             dashboard_url=self._ray.dashboard_url,
             gcs_address=self._ray.gcs_address,
@@ -170,7 +174,7 @@ class Up:
 def greeting(run: RunState, key: Path, state: Path) -> str:
     """What to do with a running cluster. The curl works as it is pasted, from any directory."""
     body = f'{{"model": "starter-chat", "messages": [{{"role": "user", "content": "{EXAMPLE}"}}]}}'
-    token = shlex.quote(str(state / "ray-token"))
+    command = shlex.quote(str(Path(sys.executable).with_name("carillon")))
     return f"""
   API        {run.base_url}/v1
   API key    {key}
@@ -181,8 +185,7 @@ def greeting(run: RunState, key: Path, state: Path) -> str:
     -H 'Content-Type: application/json' \\
     -d '{body}'
 
-  Ray's own commands: export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH={token}
-                      serve status --address {run.dashboard_url}
+  Ray's own tools, and notebooks: eval "$({command} env)"; serve status
   Ctrl-C or make stop ends it.
 """
 
@@ -204,8 +207,6 @@ def _require_disk(state: Path) -> None:
 
 def _http_options(config: Path) -> dict[str, Any]:
     """The HTTP part of the file, before it is checked: the port question comes first."""
-    from core.settings import read_yaml
-
     document = read_yaml(config)
     options = document.get("http_options") if isinstance(document, dict) else None
     return options if isinstance(options, dict) else {}
@@ -231,20 +232,12 @@ def _made(directory: Path) -> Path:
     return directory
 
 
-def _own_pid() -> int:
-    import os
-
-    return os.getpid()
-
-
-@contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """SIGTERM and a lost terminal stop like Ctrl-C."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+def _signals_interrupt() -> None:
+    """SIGTERM and a lost terminal stop like Ctrl-C, which shells turn off for background jobs."""
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.default_int_handler)
-    yield
 
 
 def _ignore_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
