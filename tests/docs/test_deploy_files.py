@@ -1,0 +1,60 @@
+"""Files under `deploy/`: readable, and about metrics and applications that exist."""
+
+import json
+import re
+
+import pytest
+import yaml
+
+from cli.config import check
+from core.settings import ROOT
+from tests.docs.sources import metric_names
+
+DEPLOY = ROOT / "deploy"
+DASHBOARD = DEPLOY / "grafana" / "carillon.json"
+RULES = DEPLOY / "prometheus" / "rules.yml"
+SUFFIXES = ("_bucket_total", "_sum_total", "_count_total", "_total", "")
+
+
+def exported(text: str) -> set[str]:
+    """Our metrics that a text names, without what the exporter adds."""
+    found = set(re.findall(r"ray_(carillon_\w+)", text))
+    return {next(n.removesuffix(s) for s in SUFFIXES if n.endswith(s)) for n in found}
+
+
+def test_the_dashboard_shows_every_metric_and_no_other():
+    dashboard = json.loads(DASHBOARD.read_text())
+    expressions = " ".join(t["expr"] for p in dashboard["panels"] for t in p["targets"])
+    assert exported(expressions) == metric_names()
+
+
+def test_alerts_are_about_metrics_that_exist():
+    assert exported(RULES.read_text()) <= metric_names()
+    assert yaml.safe_load(RULES.read_text())["groups"]
+
+
+def test_prometheus_finds_nodes_through_ray():
+    document = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
+    discovery = document["scrape_configs"][0]["http_sd_configs"][0]
+    assert discovery["url"].endswith("/api/prometheus/sd")
+    assert discovery["authorization"]["credentials_file"]
+
+
+@pytest.fixture(scope="module")
+def service() -> dict:
+    return yaml.safe_load((DEPLOY / "kuberay" / "rayservice.yaml").read_text())
+
+
+def test_the_kubernetes_example_holds_a_valid_configuration(service):
+    checked = check(yaml.safe_load(service["spec"]["serveConfigV2"]), "serveConfigV2")
+    assert checked.warnings == ()
+
+
+def test_the_kubernetes_example_runs_our_version_of_ray(service):
+    import ray
+
+    assert service["spec"]["rayClusterConfig"]["rayVersion"] == ray.__version__
+
+
+def test_the_kubernetes_example_wants_a_token_on_every_node(service):
+    assert service["spec"]["rayClusterConfig"]["authOptions"]["mode"] == "token"
