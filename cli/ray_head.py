@@ -30,6 +30,8 @@ SESSION_PATH_ROOM = len("/session_2026-11-21_05-23-28_123456_1234567/sockets/pla
 HAPROXY_CUTS_AFTER_S = 660
 """A reload ends older connections after this; longer than the gateway waits for an answer."""
 DRAIN_S = 3
+MESSAGE_BYTES = 64 * 2**20
+"""Largest request or answer between replicas: 2,048 embeddings do not fit Serve's 4 MiB."""
 LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Set to 0, it keeps Ray on 127.0.0.1; without it `--node-ip-address=127.0.0.1` is silently
 replaced by the address of a network interface (`resolve_ip_for_localhost` in Ray's services.py).
@@ -155,6 +157,7 @@ class RayHead:
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_SERVE_ENABLE_HA_PROXY": "1",
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+            "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MESSAGE_BYTES),
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_proxy),
             "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),

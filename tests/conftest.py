@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.auth.servers import PostgreSQL, Valkey
+from tests.e2e.cluster import Cluster, attach, start, stop
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +46,20 @@ def database_url(postgres_server: PostgreSQL) -> str:
     url = postgres_server.create_database("carillon")
     migrate(url)
     return url
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cluster", help="state directory of a running cluster to test against")
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The one cluster of a test session, with every model of `serve_config.yaml`."""
+    running_state = request.config.getoption("--cluster")
+    if running_state:
+        yield attach(Path(running_state))
+        return
+    running = start()
+    yield running
+    stop(running)
+    shutil.rmtree(running.state, ignore_errors=True)

@@ -1,0 +1,181 @@
+"""A whole cluster for a test session, started as a person starts it: by `carillon up`.
+
+It differs from the default in what tests need: two gateway replicas, so that what must hold
+across replicas is seen to, and leases short enough to wait for.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import yaml
+
+from cli.run_state import RunFile, RunState
+from cli.short_paths import ShortPaths
+from cli.stores import embedded
+from core.settings import ROOT
+
+START_S = 420.0
+STOP_S = 60.0
+LEASE_S = 8
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def configuration(port: int) -> dict[str, Any]:
+    """`serve_config.yaml` as the tests run it."""
+    document: dict[str, Any] = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+    document["http_options"]["port"] = port
+    gateway = document["applications"][0]
+    gateway["args"] = {"lease_s": LEASE_S}
+    gateway["deployments"][0]["num_replicas"] = 2
+    return document
+
+
+@dataclass
+class Cluster:
+    """A running cluster, and where everything of it is."""
+
+    state: Path
+    config: Path
+    port: int
+    process: subprocess.Popen[bytes] | None
+    run: RunState
+    stores: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def api_key(self) -> str:
+        return (self.state / "api-key").read_text().strip()
+
+    @property
+    def ray_address(self) -> str:
+        return self.run.gcs_address
+
+    @property
+    def dashboard_url(self) -> str:
+        return self.run.dashboard_url
+
+    @property
+    def token_file(self) -> Path:
+        return self.state / "ray-token"
+
+    @property
+    def log(self) -> str:
+        return (self.state / "up.log").read_text()
+
+    def carillon(self, *words: str) -> str:
+        """What a CLI command prints."""
+        return subprocess.run(
+            [sys.executable, "-m", "cli.main", *words],
+            env=os.environ | {"CARILLON_STATE": str(self.state)},
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        ).stdout
+
+    def pids(self, title: str) -> list[int]:
+        """Processes of this cluster whose title contains `title`."""
+        found = subprocess.run(["pgrep", "-f", title], capture_output=True, text=True, check=False)
+        return [int(pid) for pid in found.stdout.split() if self._owns(int(pid))]
+
+    def kill(self, title: str) -> list[int]:
+        """`kill -9` all of them."""
+        victims = self.pids(title)
+        assert victims, f"no process like {title!r}"
+        for pid in victims:
+            os.kill(pid, signal.SIGKILL)
+        return victims
+
+    def logs(self) -> list[Path]:
+        """Every file that could hold a log line: the whole state directory but the stores' data."""
+        skipped = {"api-key", "pepper", "ray-token"}
+        return [
+            path
+            for path in self.state.rglob("*")
+            if path.is_file()
+            and path.name not in skipped
+            and path.suffix in (".log", ".jsonl", ".out", ".err", ".txt", ".json")
+        ]
+
+    async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
+        """Rows of PostgreSQL, read as the operator."""
+        connection = await asyncpg.connect(self.stores["DATABASE_URL"])
+        try:
+            return [dict(row) for row in await connection.fetch(query, *arguments)]
+        finally:
+            await connection.close()
+
+    def _owns(self, pid: int) -> bool:
+        try:
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            return False
+        return self.run.run_id.encode() in environment
+
+
+def start() -> Cluster:
+    """Start a cluster and wait until it greets. Raises with its output when it does not."""
+    state = Path(tempfile.mkdtemp(prefix="carillon-e2e-", dir="/tmp"))
+    state.chmod(0o755)
+    port = free_port()
+    config = state / "serve.yaml"
+    config.write_text(yaml.safe_dump(configuration(port), sort_keys=False))
+    with (state / "up.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", "up", str(config)],
+            env=os.environ | {"CARILLON_STATE": str(state), "CARILLON_PORT": str(port)},
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_S
+    while "curl http" not in (output := (state / "up.log").read_text()):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.terminate()
+            raise RuntimeError(f"the cluster did not start:\n{output}")
+        time.sleep(0.5)
+    return _opened(state, config, process)
+
+
+def attach(state: Path) -> Cluster:
+    """The cluster that runs in `state` already: for working on tests."""
+    return _opened(state, ROOT / "serve_config.yaml", None)
+
+
+def _opened(state: Path, config: Path, process: subprocess.Popen[bytes] | None) -> Cluster:
+    run = RunFile(state).read()
+    assert run is not None, f"nothing runs in {state}"
+    stores = {name: store.url for name, store in embedded(state, ShortPaths(state))}
+    return Cluster(state, config, int(run.base_url.rpartition(":")[2]), process, run, stores)
+
+
+def stop(cluster: Cluster) -> None:
+    """Ctrl-C, as a person would; a cluster that was attached to goes on."""
+    if cluster.process is None:
+        return
+    cluster.process.send_signal(signal.SIGINT)
+    try:
+        cluster.process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        cluster.process.kill()
+        raise

@@ -1,0 +1,58 @@
+"""Tenants and keys for tests: each test that counts something gets a tenant of its own."""
+
+import re
+from dataclasses import dataclass
+
+import httpx
+import openai
+
+from tests.e2e.cluster import Cluster
+
+TIMEOUT_S = 60.0
+
+
+@dataclass
+class Person:
+    """A tenant with one key."""
+
+    cluster: Cluster
+    tenant_id: str
+    key: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.key}"}
+
+    def http(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=self.cluster.base_url, headers=self.headers, timeout=TIMEOUT_S
+        )
+
+    def openai(self, **options) -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(
+            base_url=f"{self.cluster.base_url}/v1", api_key=self.key, timeout=TIMEOUT_S, **options
+        )
+
+    async def usage_rows(self) -> list[dict]:
+        return await self.cluster.rows(
+            "SELECT * FROM usage_records WHERE tenant_id = $1 ORDER BY admitted_at", self.tenant_id
+        )
+
+
+def newcomer(cluster: Cluster, plan: str) -> Person:
+    """A new tenant on `plan`, made by the operator's CLI, with a key made over the API."""
+    made = cluster.carillon("tenants", "create", f"a tenant on {plan}", "--plan", plan)
+    tenant = re.search(r"t-[0-9a-f]{16}", made)
+    assert tenant, made
+    response = httpx.post(
+        f"{cluster.base_url}/v1/api-keys",
+        headers={"authorization": f"Bearer {cluster.api_key}"},
+        json={
+            "name": "first",
+            "tenant_id": tenant.group(),
+            "scopes": ["inference", "usage", "keys"],
+        },
+        timeout=TIMEOUT_S,
+    )
+    assert response.status_code == 201, response.text
+    return Person(cluster, tenant.group(), response.json()["key"])

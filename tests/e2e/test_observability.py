@@ -1,0 +1,108 @@
+"""What operators look at: health, status, metrics, logs, the OpenAPI document."""
+
+import asyncio
+import json
+
+import httpx
+
+
+async def test_health_needs_no_key_and_names_every_part(cluster):
+    async with httpx.AsyncClient(base_url=cluster.base_url) as client:
+        health = (await client.get("/health")).json()
+    assert health["status"] == "healthy"
+    assert set(health["services"]) == {
+        "postgresql",
+        "valkey",
+        "starter-chat",
+        "all-minilm-l6-v2",
+        "echo",
+    }
+    assert set(health["services"].values()) == {"healthy"}
+
+
+async def test_status_tells_operators_about_every_application(operator):
+    async with operator.http() as client:
+        status = (await client.get("/status")).json()
+    assert status["applications"]["gateway"]["running_replicas"] >= 1
+    assert status["applications"]["starter-chat"]["status"] == "RUNNING"
+    assert status["ledger"]["events"] >= 0
+
+
+async def test_status_is_not_for_strangers(cluster):
+    async with httpx.AsyncClient(base_url=cluster.base_url) as client:
+        assert (await client.get("/status")).status_code == 401
+
+
+async def test_one_line_a_request_with_the_id_that_the_caller_saw(cluster, pro):
+    async with pro.http() as client:
+        body = {"model": "echo", "messages": [{"role": "user", "content": "log me"}]}
+        answer = await client.post(
+            "/v1/chat/completions", json=body, headers={"x-request-id": "trace-me-42"}
+        )
+    assert answer.headers["x-request-id"] == "trace-me-42"
+    lines = await log_lines(cluster, "trace-me-42")
+    (line,) = lines
+    assert answer.json()["id"] == f"chatcmpl-{line['request_id']}"
+    assert (line["model"], line["status"], line["cache"]) == ("echo", 200, "MISS")
+    rows = await cluster.rows(
+        "SELECT details->>'trace_id' AS trace FROM usage_records WHERE request_id = $1",
+        line["request_id"],
+    )
+    assert rows == [{"trace": "trace-me-42"}]
+
+
+async def log_lines(cluster, text):
+    for _ in range(60):
+        found = [
+            json.loads(line)
+            for log in (cluster.state / "logs").glob("access-*.jsonl")
+            for line in log.read_text().splitlines()
+            if text in line
+        ]
+        if found:
+            await asyncio.sleep(1)  # the ledger's row follows
+            return found
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"no access log line with {text}")
+
+
+async def test_metrics_reach_prometheus(cluster, pro):
+    async with pro.http() as client:
+        for _ in range(2):
+            body = {"model": "echo", "messages": [{"role": "user", "content": "count"}]}
+            await client.post("/v1/chat/completions", json=body)
+    wanted = {
+        "carillon_requests",
+        "carillon_tokens",
+        "carillon_admissions",
+        "carillon_cache",
+        "carillon_response_time_ms_bucket",
+        "carillon_ledger_lag_events",
+    }
+    for _ in range(60):
+        text = await scrape(cluster)
+        if all(name in text for name in wanted):
+            return
+        await asyncio.sleep(1)
+    raise AssertionError({name for name in wanted if name not in text})
+
+
+async def scrape(cluster):
+    """Every target that Ray's service discovery names, as Prometheus would."""
+    headers = {"authorization": f"Bearer {cluster.token_file.read_text().strip()}"}
+    async with httpx.AsyncClient(headers=headers, timeout=20) as client:
+        groups = (await client.get(f"{cluster.dashboard_url}/api/prometheus/sd")).json()
+        texts = []
+        for target in {target for group in groups for target in group["targets"]}:
+            try:
+                texts.append((await client.get(f"http://{target}/metrics")).text)
+            except httpx.HTTPError:
+                continue
+    return "\n".join(texts)
+
+
+async def test_control_ports_want_the_token(cluster):
+    async with httpx.AsyncClient(base_url=cluster.dashboard_url) as client:
+        assert (await client.get("/api/serve/applications/")).status_code in (401, 403)
+        deploy = await client.put("/api/serve/applications/", json={"applications": []})
+        assert deploy.status_code in (401, 403)
