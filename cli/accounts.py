@@ -13,7 +13,8 @@ from auth.accounts import KeyGrant
 from auth.database import Database
 from auth.directory import OPERATOR, OPERATOR_PLAN, Directory
 from auth.epochs import Epochs
-from auth.keys import KeyHasher
+from auth.keys import KeyHasher, create_pepper
+from auth.migrate import migrate
 from auth.pipeline import Pipeline
 from auth.plans import read_plans
 from auth.principal import Principal, Scope
@@ -41,9 +42,13 @@ def operator() -> Principal:
 
 def with_directory(work: Callable[[Directory], Awaitable[T]], state: Path) -> T:
     """Run `work` on this installation's directory. Raises StoreUnavailable, SettingsError."""
-    for variable, store in embedded(state, ShortPaths(state)):
-        set_environment(variable, store.url)
+    _choose_embedded(state)
     return asyncio.run(_with_directory(work))
+
+
+def _choose_embedded(state: Path) -> None:
+    for variable, store in list(embedded(state, ShortPaths(state))):
+        set_environment(variable, store.url)
 
 
 async def _with_directory(work: Callable[[Directory], Awaitable[T]]) -> T:
@@ -57,6 +62,17 @@ async def _with_directory(work: Callable[[Directory], Awaitable[T]]) -> T:
     finally:
         await valkey.aclose()
         await database.aclose()
+
+
+def prepare(state: Path) -> Path:
+    """Make what accounts need: tables, pepper, the operator and its first key; the key's file.
+
+    Everything that is there already stays. Raises StoreUnavailable, SettingsError.
+    """
+    _choose_embedded(state)
+    migrate(StoreSettings().database_url.resolve().get_secret_value())
+    create_pepper(state / "pepper")
+    return ensure_first_key(state)
 
 
 def ensure_first_key(state: Path) -> Path:

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from cli.cluster import connect, running_config
+from cli.cluster import connect
 from cli.config import CheckedConfig, read_config
 from cli.failure import Failure
 from cli.plan import Change, Effect, plan, removed
@@ -38,8 +38,8 @@ def check(path: Path) -> CheckedConfig:
 def show_plan(path: Path, state: Path) -> bool:
     """Print what `path` would change; whether it changes anything."""
     config = check(path)
-    run, api = connect(state)
-    changes = plan(running_config(api.details()), config.with_port(run.port))
+    cluster = connect(state)
+    changes = plan(cluster.config(), config.with_port(cluster.port))
     _print(changes)
     return bool(changes)
 
@@ -47,15 +47,15 @@ def show_plan(path: Path, state: Path) -> bool:
 def deploy(path: Path, state: Path, *, yes: bool) -> None:
     """Apply `path` and follow it. Raises Failure when it is refused, or an application fails."""
     config = check(path)
-    run, api = connect(state)
-    desired = config.with_port(run.port)
-    changes = plan(running_config(api.details()), desired)
+    cluster = connect(state)
+    desired = config.with_port(cluster.port)
+    changes = plan(cluster.config(), desired)
     _print(changes)
     if not changes:
         return
     _agree(changes, yes=yes)
-    api.deploy(desired)
-    outcomes = follow(api, config.application_names, Steps(), lambda: None)
+    cluster.api.deploy(desired)
+    outcomes = follow(cluster.api, config.application_names, Steps(), lambda: None)
     failed = [outcome.name for outcome in outcomes if not outcome.is_running]
     if failed:
         raise Failure(f"{', '.join(failed)} could not start")

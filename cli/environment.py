@@ -7,12 +7,15 @@ import shlex
 from pathlib import Path
 
 from cli.cluster import connect
+from cli.failure import Failure
 from cli.ray_head import LOOPBACK_ONLY
 
 
 def variables(state: Path) -> dict[str, str]:
     """Environment of a client of the running cluster. Raises Failure when there is none."""
-    run, _ = connect(state)
+    run = connect(state).run
+    if run is None:
+        raise Failure("this machine runs no cluster of its own; the environment names one already")
     return {
         "RAY_ADDRESS": run.gcs_address,
         "RAY_DASHBOARD_ADDRESS": run.dashboard_url,

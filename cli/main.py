@@ -103,6 +103,17 @@ def deploy(
     module.deploy(config, state_directory(), yes=yes)
 
 
+@commands.command()
+def prepare() -> None:
+    """Make tables, pepper and the first key in the stores of DATABASE_URL and REDIS_URL.
+
+    `up` does this by itself; clusters of several machines need it once.
+    """
+    from cli import accounts
+
+    OUT.print(f"The operator's API key is in {accounts.prepare(state_directory())}")
+
+
 @commands.command("env")
 def show_environment() -> None:
     """Print what Ray's own tools need: eval "$(carillon env)"; serve status."""

@@ -22,8 +22,12 @@ from cli.serve_api import ServeApi
 from cli.short_paths import ShortPaths
 from core.settings import ROOT, child_environment, environment
 
-START_S = 90.0
+START_S = 240.0
 POLL_S = 0.1
+GRACE_S = 5.0
+GIVEN_UP = "timed out during startup"
+"""Ray's words when its raylet has not registered within 30 s, which a busy machine may need."""
+STARTS = 2
 SESSIONS_KEPT = 3
 OBJECT_STORE_BYTES = 256 * 2**20
 SESSION_PATH_ROOM = len("/session_2026-11-21_05-23-28_123456_1234567/sockets/plasma_store.1")
@@ -74,6 +78,8 @@ class RayHead:
         self._token = token
         self._sessions = state / "ray"
         self._child: Child | None = None
+        self._launches = 0
+        self._stores: Mapping[str, str] = {}
 
     @property
     def dashboard_url(self) -> str:
@@ -85,14 +91,19 @@ class RayHead:
 
     def start(self, stores: Mapping[str, str]) -> None:
         """Launch the head; `stores` are the URLs that replicas need. Does not wait."""
+        self._stores = stores
         self._sessions.mkdir(parents=True, exist_ok=True)
         _forget_old_sessions(self._sessions)
+        self._launch()
+
+    def _launch(self) -> None:
         temporary = self._short.of(self._sessions, SESSION_PATH_ROOM)
+        self._launches += 1
         with self.log.open("wb") as log:
             self._child = subprocess.Popen(
                 self._command(temporary),
                 cwd=ROOT,
-                env=child_environment(self._environment(stores)),
+                env=child_environment(self._environment(self._stores)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -104,10 +115,17 @@ class RayHead:
         deadline = time.monotonic() + START_S
         while not api.is_up():
             if not self.is_alive():
-                raise Failure(f"Ray does not start:\n{last_lines(self.log)}")
+                self._launch_again()
             if time.monotonic() > deadline:
                 raise Failure(f"Ray does not answer after {START_S:.0f} s; see {self.log}")
             time.sleep(POLL_S)
+
+    def _launch_again(self) -> None:
+        words = last_lines(self.log)
+        if self._launches == STARTS or GIVEN_UP not in words:
+            raise Failure(f"Ray does not start:\n{words}")
+        processes.end(processes.marked(self.run_id), GRACE_S)
+        self._launch()
 
     def is_alive(self) -> bool:
         return self._child is not None and self._child.poll() is None
@@ -155,6 +173,8 @@ class RayHead:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self._token),
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "180",
+            "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",  # Serve has been shut down before
             "RAY_SERVE_ENABLE_HA_PROXY": "1",
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
             "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MESSAGE_BYTES),

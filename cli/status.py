@@ -24,18 +24,17 @@ COLOURS = {"RUNNING": "green", "HEALTHY": "green", "DEPLOYING": "yellow", "UPDAT
 
 def show_status(state: Path) -> bool:
     """Print the state of the cluster; whether every application runs."""
-    run, api = connect(state)
-    applications = api.details().get("applications") or {}
-    OUT.print(f"API {run.base_url}/v1   dashboard {run.dashboard_url}   pid {run.up.pid}\n")
+    cluster = connect(state)
+    applications = cluster.api.details().get("applications") or {}
     table = Table(box=None, pad_edge=False)
     for title in ("application", "deployment", "status", "replicas", "message"):
         table.add_column(title, overflow="fold")
     for row in rows(applications):
         table.add_row(*row)
     OUT.print(table)
-    for store in run.stores:
-        OUT.print(f"{store.role}: {'runs' if find(store) else 'does not run'} (pid {store.pid})")
-    _print_gateway(run, state)
+    if cluster.run is not None:
+        _print_run(cluster.run)
+        _print_gateway(cluster.run, state)
     return all(app["status"] == "RUNNING" for app in applications.values())
 
 
@@ -54,6 +53,12 @@ def rows(applications: dict[str, Any]) -> Iterator[tuple[str, str, Text, str, st
                 ", ".join(f"{count} {state.lower()}" for state, count in states.items()) or "0",
                 _line(deployment["message"] or application["message"]),
             )
+
+
+def _print_run(run: RunState) -> None:
+    OUT.print(f"\nAPI {run.base_url}/v1   dashboard {run.dashboard_url}   pid {run.up.pid}")
+    for store in run.stores:
+        OUT.print(f"{store.role}: {'runs' if find(store) else 'does not run'} (pid {store.pid})")
 
 
 def _print_gateway(run: RunState, state: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from cli import processes
+from cli.accounts import prepare
 from cli.failure import Failure
 from cli.leftovers import sweep
 from cli.ports import LOOPBACK, require_free
@@ -58,7 +59,7 @@ class Up:
         self._file = RunFile(state)
         self._steps = Steps()
         short = ShortPaths(state)
-        token = random_token(_made(state) / "ray-token")
+        token = random_token(_private(state) / "ray-token")
         self._ray = RayHead(state, short, secrets.token_hex(8), token)
         self._api = ServeApi(self._ray.dashboard_url, token)
         self._stores = Stores(state, short, self._record_stores)
@@ -94,21 +95,10 @@ class Up:
         urls = self._stores.start()
         self._steps.say("PostgreSQL and Valkey answer")
         self._ray.start(urls)
-        key = self._prepare_accounts(urls["DATABASE_URL"])
+        key = prepare(self.state)  # while Ray starts
+        self._steps.say("accounts are ready")
         self._deploy(port)
         self._greet(key)
-
-    def _prepare_accounts(self, database_url: str) -> Path:
-        """Tables, pepper, operator and first key; Ray starts meanwhile."""
-        from auth.keys import create_pepper
-        from auth.migrate import migrate
-        from cli.accounts import ensure_first_key
-
-        migrate(database_url)
-        create_pepper(self.state / "pepper")
-        key = ensure_first_key(self.state)
-        self._steps.say("accounts are ready")
-        return key
 
     def _deploy(self, port: int) -> None:
         from cli.config import read_config
@@ -227,8 +217,10 @@ def _quietly(act: Callable[[], None]) -> None:
         warn(str(failure))
 
 
-def _made(directory: Path) -> Path:
+def _private(directory: Path) -> Path:
+    """Ray and others make world-writable directories; nobody else may come near them."""
     directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o700)
     return directory
 
 
