@@ -46,13 +46,19 @@ def greeter(blocks, tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def application(blocks) -> dict[str, Any]:
-    return yaml.safe_load([text for language, text in blocks if language == "yaml"][0])[0]
+def entries(blocks) -> list[dict[str, Any]]:
+    """What the YAML blocks add: an application, and its card."""
+    return [yaml.safe_load(text)[0] for language, text in blocks if language == "yaml"]
 
 
 @pytest.fixture(scope="module")
-def card(blocks) -> dict[str, Any]:
-    return yaml.safe_load([text for language, text in blocks if language == "yaml"][1])[0]
+def application(entries) -> dict[str, Any]:
+    return entries[0]
+
+
+@pytest.fixture(scope="module")
+def card(entries) -> dict[str, Any]:
+    return entries[1]
 
 
 class HandleDispatcher:

@@ -10,10 +10,25 @@ from tests.docs.sources import pages, tracked
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 MAKE = re.compile(r"\bmake ([a-z][a-z-]*)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-COMMAND = re.compile(r"(?:^|[`/ ])carillon ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
+COMMAND = re.compile(r"(?:^|[`( ]|bin/)carillon ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
 PROSE_AFTER_MAKE = {"one", "the", "it", "us", "a", "principals", "keys", "tenants"}
-TEXT = (".py", ".md", ".yaml", ".yml", ".toml", ".txt", ".json", ".ipynb", ".sh", ".lua", ".sql", "")
-REGISTRIES = re.compile(r"--(?:extra-)?index-url|--find-links[ =]|pypi\.org/simple|://[^\s\"']*/simple\b")
+TEXT = (
+    ".py",
+    ".md",
+    ".yaml",
+    ".yml",
+    ".toml",
+    ".txt",
+    ".json",
+    ".ipynb",
+    ".sh",
+    ".lua",
+    ".sql",
+    "",
+)
+REGISTRIES = re.compile(
+    r"--(?:extra-)?index-url|--find-links[ =]|pypi\.org/simple|://[^\s\"']*/simple\b"
+)
 MACHINE = re.compile(r"(?<![\w.])/(?:work|root|home/\w+)/(?!\.cache/huggingface)[\w.-]+")
 MAY_NAME_INDEXES = {"requirements/install.sh", "cli/locks.py", "tests/docs/test_pages.py"}
 
@@ -55,7 +70,9 @@ def test_links_lead_somewhere(page):
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_make_targets_that_pages_name_exist(page):
     targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    code = " ".join(re.findall(r"`[^`]+`", page.read_text()) + re.findall(r"(?m)^make .*$", page.read_text()))
+    code = " ".join(
+        re.findall(r"`[^`]+`", page.read_text()) + re.findall(r"(?m)^make .*$", page.read_text())
+    )
     assert set(MAKE.findall(code)) - PROSE_AFTER_MAKE <= targets
 
 
@@ -65,7 +82,9 @@ def test_carillon_commands_that_pages_name_exist(page):
 
     known = {command.name or command.callback.__name__ for command in commands.registered_commands}
     groups = {
-        group.name: {c.name or c.callback.__name__ for c in group.typer_instance.registered_commands}
+        group.name: {
+            c.name or c.callback.__name__ for c in group.typer_instance.registered_commands
+        }
         for group in commands.registered_groups
     }
     code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", page.read_text(), flags=re.DOTALL))

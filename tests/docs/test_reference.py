@@ -117,7 +117,9 @@ def test_every_error_code_is_explained_with_its_status():
 def test_every_model_has_its_row(config, name, heading):
     document = yaml.safe_load((ROOT / config).read_text())
     gateway = next(a for a in document["applications"] if a["name"] == "gateway")
-    cards = [ModelCard.model_validate(c) for c in gateway["deployments"][0]["user_config"]["models"]]
+    cards = [
+        ModelCard.model_validate(c) for c in gateway["deployments"][0]["user_config"]["models"]
+    ]
     rows = table_rows(section("\n" + page(name), heading), 5)[1:]
     documented = {row[0].strip("`"): row for row in rows}
     assert list(documented) == [card.id for card in cards]
@@ -142,7 +144,10 @@ def every_endpoint() -> list[Endpoint]:
 
 def test_every_endpoint_and_alias_is_explained():
     text = page("api.md")
-    rows = table_rows(section(text, "## Endpoints"), 3)[1:] + table_rows(section(text, "## Aliases"), 3)[1:]
+    rows = (
+        table_rows(section(text, "## Endpoints"), 3)[1:]
+        + table_rows(section(text, "## Aliases"), 3)[1:]
+    )
     documented = {row[0].strip("`") for row in rows}
     assert documented == {f"{e.method} {e.path.replace(':path', '')}" for e in every_endpoint()}
 
