@@ -47,10 +47,16 @@ class ServeDispatcher:
             CarillonError: whatever the model raised.
         """
         with self._errors(call):
-            async with asyncio.timeout(self._timeout_s):
-                whole, _ = self._handle(call)
-                reply: Reply = await whole.answer.remote(call.operation_name, call.request, context)
-                return reply
+            whole, _ = self._handle(call)
+            response = whole.answer.remote(call.operation_name, call.request, context)
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    reply: Reply = await response
+                    return reply
+            except (asyncio.CancelledError, TimeoutError):
+                # Ceasing to wait is not enough: the engine must stop, and be billed to here.
+                response.cancel()
+                raise
 
     async def stream(self, call: Call, context: CallContext) -> AsyncGenerator[Chunk, None]:
         """The answer in chunks; the same errors as `answer`, at the chunk where they happen."""
