@@ -7,6 +7,7 @@ and counts tokens where the engine produces them. It opens no port.
 Source: vLLM 0.32, `vllm.entrypoints.launchers.api_server.app_state`.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -150,6 +151,7 @@ class Llm:
     async def _whole(self, pending: Any, call: CallContext) -> Reply:
         with self.meter.count(call), _translated():
             result = await pending
+        _raise_if_cancelled()
         _raise_if_error(result)
         body = result.model_dump(mode="json")
         body["usage"] = _usage(call.done)
@@ -241,6 +243,13 @@ def _usage(done: WorkUnits) -> dict[str, Any]:
         "prompt_tokens_details": {"cached_tokens": done.cached_tokens},
         "completion_tokens_details": {"reasoning_tokens": done.reasoning_tokens},
     }
+
+
+def _raise_if_cancelled() -> None:
+    """vLLM answers a cancelled request with an error response and keeps the cancellation."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _raise_if_error(result: Any) -> None:
