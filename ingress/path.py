@@ -209,11 +209,19 @@ class RequestPath:
 
     async def _ask_until_clear(self, call: Call, ask: Ask) -> Verdict:
         """Ask; while an identical request of this tenant runs, wait for it and ask again."""
-        verdict = await self._admission.admit(ask)
-        while isinstance(verdict, InFlight):
-            ended = await self._admission.wait(ask, self._share_wait_s)
-            ask = ask if ended else _alone(ask)
+        try:
             verdict = await self._admission.admit(ask)
+            while isinstance(verdict, InFlight):
+                ended = await self._admission.wait(ask, self._share_wait_s)
+                ask = ask if ended else _alone(ask)
+                verdict = await self._admission.admit(ask)
+        except asyncio.CancelledError:
+            self._abandon(call, NO_WORK)
+            raise
+        except StoreUnavailable as error:
+            # The ask may have arrived all the same: free what it reserved.
+            self._abandon(call, NO_WORK, error.status_code, error.code)
+            raise
         return verdict
 
     def _accept(self, call: Call, verdict: Verdict) -> Admitted | Hit:
@@ -278,8 +286,14 @@ class RequestPath:
         )
         await self._close(call, settlement)
 
-    def _abandon(self, call: Call, units: WorkUnits) -> None:
-        """Step 5, for a caller that went away.
+    def _abandon(
+        self,
+        call: Call,
+        units: WorkUnits,
+        status: int = CLIENT_CLOSED,
+        code: str = "client_closed",
+    ) -> None:
+        """Step 5, for a call whose end is not known here: its caller went away, mostly.
 
         The replica, cancelled in turn, settles with the engine's own count. If the call never
         reached one, or it died too, what was delivered is settled here after a grace period.
@@ -287,12 +301,12 @@ class RequestPath:
         settlement = Settlement(
             request_id=call.request_id,
             units=units,
-            status_code=CLIENT_CLOSED,
-            error_code="client_closed",
+            status_code=status,
+            error_code=code,
             response_time_ms=call.elapsed_ms(),
             exact=False,
         )
-        self._telemetry.finished(call, CLIENT_CLOSED, units)
+        self._telemetry.finished(call, status, units)
         self._later(self._settle_after(settlement, ORPHAN_GRACE_S))
 
     async def _close(self, call: Call, settlement: Settlement) -> None:

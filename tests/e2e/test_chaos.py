@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import contextlib
 import json
 import time
 
@@ -21,14 +22,11 @@ ECHO = {"model": "echo", "messages": [{"role": "user", "content": "hello"}]}
 async def read(client, text):
     """Read a stream until it ends or breaks; its `data:` lines."""
     lines = []
-    try:
+    with contextlib.suppress(httpx.HTTPError):
         async with client.stream("POST", CHAT, json=long_stream(text)) as response:
             async for line in response.aiter_lines():
-                if line.startswith("data: "):
-                    lines.append(line.removeprefix("data: "))
-    except httpx.HTTPError:
-        pass
-    return lines
+                lines.append(line)
+    return [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
 
 
 async def during_streams(person, act, streams=3):

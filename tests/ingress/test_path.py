@@ -309,3 +309,36 @@ async def test_an_answer_is_delivered_although_the_store_went_away_and_settled_w
     await asyncio.sleep(0.1)
     assert len(world.settlements()) == 1
     assert world.used("tokens") == 7
+
+
+async def test_a_caller_that_goes_away_before_a_whole_answer_is_settled_after_a_grace(monkeypatch):
+    monkeypatch.setattr("ingress.path.ORPHAN_GRACE_S", 0.01)
+    world = World()
+    world.dispatcher.gate = asyncio.Event()
+    caller = asyncio.create_task(world.answer(world.call()))
+    await asyncio.sleep(0.01)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await asyncio.sleep(0.05)
+    assert [s.status_code for s in world.settlements()] == [499]
+    assert not world.admission.reservations
+
+
+@pytest.mark.parametrize("failure", [asyncio.CancelledError(), StoreUnavailable("no reply")])
+async def test_an_ask_whose_reply_was_lost_does_not_keep_its_reservation(monkeypatch, failure):
+    monkeypatch.setattr("ingress.path.ORPHAN_GRACE_S", 0.01)
+    world = World()
+    real = world.admission.admit
+
+    async def admitted_but_unheard(ask):
+        await real(ask)
+        raise failure
+
+    world.admission.admit = admitted_but_unheard
+    with pytest.raises(type(failure)):
+        await world.answer(world.call())
+    assert world.admission.reservations
+    await asyncio.sleep(0.05)
+    assert not world.admission.reservations
+    assert world.used("tokens") == 0
