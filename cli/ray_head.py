@@ -27,7 +27,7 @@ POLL_S = 0.1
 GRACE_S = 5.0
 GIVEN_UP = "timed out during startup"
 """Ray's words when its raylet has not registered within 30 s, which a busy machine may need."""
-STARTS = 2
+STARTS = 3
 SESSIONS_KEPT = 3
 OBJECT_STORE_BYTES = 256 * 2**20
 SESSION_PATH_ROOM = len("/session_2026-11-21_05-23-28_123456_1234567/sockets/plasma_store.1")

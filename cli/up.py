@@ -110,7 +110,7 @@ class Up:
         self._ray.wait(self._api)
         self._steps.say(f"Ray runs; dashboard at {self._ray.dashboard_url}")
         self._api.deploy(config.with_port(port))
-        outcomes = follow(self._api, config.application_names, self._steps, self._require_ray)
+        outcomes = follow(self._api, config.application_names, self._steps, self._tend)
         _judge(outcomes)
         if GATEWAY in config.application_names:
             self._await_health()
@@ -119,7 +119,7 @@ class Up:
         deadline = time.monotonic() + HEALTH_S
         assert self._run is not None
         while not _is_healthy(self._run.base_url):
-            self._require_ray()
+            self._tend()
             if time.monotonic() > deadline:
                 raise Failure(f"{self._run.base_url}/health is not healthy; see carillon status")
             time.sleep(0.2)
@@ -127,11 +127,12 @@ class Up:
     def _watch(self) -> None:
         while True:
             time.sleep(WATCH_S)
-            self._require_ray()
-            for name in self._stores.revive():
-                self._steps.say(f"{name} had stopped unexpectedly; it runs again", "yellow")
+            self._tend()
 
-    def _require_ray(self) -> None:
+    def _tend(self) -> None:
+        """Revive a store that ended; without Ray there is nothing to tend."""
+        for name in self._stores.revive():
+            self._steps.say(f"{name} had stopped unexpectedly; it runs again", "yellow")
         if not self._ray.is_alive():
             raise Failure(f"Ray stopped unexpectedly; see {self._ray.log}")
 
