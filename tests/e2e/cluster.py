@@ -1,7 +1,7 @@
 """A whole cluster for a test session, started as a person starts it: by `carillon up`.
 
 It differs from the default in what tests need: two gateway replicas, so that what must hold
-across replicas is seen to, and leases short enough to wait for.
+across replicas is seen to, leases short enough to wait for, and a chat queue that can be filled.
 """
 
 import os
@@ -26,6 +26,7 @@ from core.settings import ROOT
 START_S = 420.0
 STOP_S = 60.0
 LEASE_S = 8
+CHAT_RUNNING = 24
 
 
 def free_port() -> int:
@@ -42,6 +43,8 @@ def configuration(port: int) -> dict[str, Any]:
     gateway = document["applications"][0]
     gateway["args"] = {"lease_s": LEASE_S}
     gateway["deployments"][0]["num_replicas"] = 2
+    chat = next(a for a in document["applications"] if a["name"] == "starter-chat")
+    chat["deployments"][0] |= {"max_ongoing_requests": CHAT_RUNNING, "max_queued_requests": 8}
     return document
 
 

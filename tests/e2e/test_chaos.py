@@ -25,7 +25,7 @@ async def read(client, text):
     with contextlib.suppress(httpx.HTTPError):
         async with client.stream("POST", CHAT, json=long_stream(text)) as response:
             async for line in response.aiter_lines():
-                lines.append(line)
+                lines += [line]
     return [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
 
 

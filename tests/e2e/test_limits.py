@@ -98,3 +98,30 @@ async def test_identical_requests_at_once_run_once_across_replicas(pro):
     rows = await settled(pro, 12)
     assert [row["cache"] for row in rows].count("hit") == 11
     assert sum(row["output_tokens"] > 0 for row in rows) == 1
+
+
+async def test_a_full_queue_is_a_429_with_a_time_to_retry_and_costs_nothing(pro):
+    async with pro.http() as client:
+
+        async def call(number):
+            request = {
+                "model": "starter-chat",
+                "messages": [{"role": "user", "content": f"queue {number}"}],
+                "max_tokens": 60,
+                "ignore_eos": True,
+            }
+            return await client.post("/v1/chat/completions", json=request)
+
+        answers = await asyncio.gather(*(call(number) for number in range(90)))
+        usage = (await client.get("/v1/usage")).json()
+    full = [answer for answer in answers if answer.status_code == 429]
+    served = [answer for answer in answers if answer.status_code == 200]
+    assert len(full) + len(served) == 90
+    assert full
+    assert {answer.json()["error"]["code"] for answer in full} == {"queue_full"}
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in full)
+    hour = next(w for w in usage["windows"] if (w["meter"], w["seconds"]) == ("requests", 3600))
+    assert hour["used"] == len(served)
+    billed = sum(answer.json()["usage"]["total_tokens"] for answer in served)
+    rows = await settled(pro, 90)
+    assert sum(row["total_tokens"] for row in rows) == billed
