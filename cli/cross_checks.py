@@ -19,7 +19,6 @@ def cross_check(
 ) -> tuple[list[str], list[str]]:
     """Faults and warnings of applications whose deployments are called `deployments`."""
     faults = [
-        *_repeated_names(applications),
         *_unknown_deployments(applications, deployments),
         *_routes(applications),
         *_scaling(applications),
@@ -34,12 +33,6 @@ def _options(applications: Applications) -> Iterator[tuple[str, dict[str, Any], 
         for deployment in application.get("deployments") or ():
             where = f"applications[{application['name']}].deployments[{deployment['name']}]"
             yield where, application, deployment
-
-
-def _repeated_names(applications: Applications) -> Iterator[str]:
-    names = [application["name"] for application in applications]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        yield f"applications[{name}]: the name is used twice"
 
 
 def _unknown_deployments(
