@@ -21,8 +21,9 @@ def applications(config: CheckedConfig) -> list[dict[str, Any]]:
 
 
 def deployment_of(application: dict[str, Any]) -> dict[str, Any]:
-    (deployment,) = application["deployments"]
-    return deployment
+    deployments: list[dict[str, Any]] = application["deployments"]
+    assert len(deployments) == 1
+    return deployments[0]
 
 
 def gpus_of(application: dict[str, Any]) -> float:

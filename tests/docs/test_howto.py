@@ -3,6 +3,7 @@
 import re
 import shlex
 import sys
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from ray import serve
 
 import deployments
 from cli.config import check
-from core.model import CallContext, ModelCard, Reply
+from core.model import CallContext, Chunk, ModelCard, Reply
 from core.settings import ROOT
 from graphs.model import ModelArgs, build
 from ingress.application import Application
@@ -52,12 +53,12 @@ def entries(blocks) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def application(entries) -> dict[str, Any]:
+def application(entries: list[dict[str, Any]]) -> dict[str, Any]:
     return entries[0]
 
 
 @pytest.fixture(scope="module")
-def card(entries) -> dict[str, Any]:
+def card(entries: list[dict[str, Any]]) -> dict[str, Any]:
     return entries[1]
 
 
@@ -70,6 +71,9 @@ class HandleDispatcher:
     async def answer(self, call: Call, context: CallContext) -> Reply:
         reply: Reply = await self.handle.answer.remote(call.operation_name, call.request, context)
         return reply
+
+    def stream(self, call: Call, context: CallContext) -> AsyncGenerator[Chunk, None]:
+        raise NotImplementedError("the README's model does not stream")
 
 
 async def test_the_readmes_model_answers_over_http(greeter, application, card, blocks):

@@ -41,7 +41,7 @@ def output_of(notebook: Any, words: str) -> str:
 def test_the_quickstart_runs_from_top_to_bottom(cluster, config, monkeypatch):
     monkeypatch.setenv("CARILLON_STATE", str(cluster.state))
     monkeypatch.setenv("CARILLON_CONFIG", str(config))
-    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.delenv("MPLBACKEND", raising=False)
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     NotebookClient(
         notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOK.parent)}}
@@ -49,8 +49,10 @@ def test_the_quickstart_runs_from_top_to_bottom(cluster, config, monkeypatch):
     assert "'starter-chat': 'RUNNING'" in output_of(notebook, "ray.init")
     assert "SELECT" in output_of(notebook, "chat.answer.remote(")
     assert "SELECT" in output_of(notebook, "streaming.stream.remote")
-    assert "SELECT" in output_of(notebook, "stream=True)\nasync for")
+    assert "SELECT" in output_of(notebook, "**question, stream=True)")
     assert "x-ratelimit-remaining-requests" in output_of(notebook, "with_raw_response")
+    (chart,) = [c for c in notebook.cells if "axes.hist" in c.source]
+    assert any("image/png" in output.get("data", {}) for output in chart.outputs)
     assert "replicas of echo: 1 → 2" in output_of(notebook, "BEFORE + 1))")
     assert "replicas of echo: 1" in output_of(notebook, "with_replicas(BEFORE))")
 
