@@ -186,6 +186,11 @@ class RayHead:
             "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "log.sock"),
             "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
             "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "servers"),
+            # The defaults (5, 10 and 30 s) kill a proxy that is merely slow on a busy machine, and
+            # fail the first deployment with it.
+            "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+            "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
+            "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "60",
             "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(HAPROXY_CUTS_AFTER_S),
             "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
         }

@@ -14,6 +14,9 @@ from cli.failure import Failure
 
 APPLICATIONS = "/api/serve/applications/"
 TIMEOUT_S = 30.0
+REASON_CHARACTERS = 1500
+DEPLOY_S = 240.0
+"""The first deployment starts Serve's controller and proxies before it answers."""
 
 
 class ServeApi:
@@ -47,7 +50,7 @@ class ServeApi:
 
     def deploy(self, config: dict[str, Any]) -> None:
         """Make `config` the desired state: applications that it lacks are removed."""
-        self._request("PUT", json=config)
+        self._request("PUT", json=config, timeout=DEPLOY_S)
 
     def shutdown(self, timeout_s: float) -> None:
         """Remove all applications and Serve itself."""
@@ -66,8 +69,10 @@ class ServeApi:
 
 
 def _reason(response: httpx.Response) -> str:
+    """What went wrong; the end of a traceback tells, so it is its end that is kept."""
     try:
         body = response.json()
     except ValueError:
-        return response.text[:2000]
-    return str(body.get("msg") or body)[:2000] if isinstance(body, dict) else str(body)[:2000]
+        return response.text[-REASON_CHARACTERS:]
+    text = str(body.get("msg") or body) if isinstance(body, dict) else str(body)
+    return text[-REASON_CHARACTERS:]

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import psutil
 import pytest
@@ -13,7 +14,7 @@ from cli.processes import MARK, ProcessRecord
 from cli.run_state import RunFile, RunState
 from core.settings import child_environment
 
-Sleeper = "subprocess.Popen[bytes]"
+Sleeper: TypeAlias = "subprocess.Popen[bytes]"
 STUBBORN = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True)"
 
 
@@ -29,6 +30,7 @@ def sleeper() -> Iterator[Callable[..., Sleeper]]:
         )
         children.append(child)
         if code:
+            assert child.stdout is not None
             child.stdout.readline()
         return child
 
