@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 import yaml
@@ -41,8 +42,9 @@ def test_prometheus_finds_nodes_through_ray():
 
 
 @pytest.fixture(scope="module")
-def service() -> dict:
-    return yaml.safe_load((DEPLOY / "kuberay" / "rayservice.yaml").read_text())
+def service() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((DEPLOY / "kuberay" / "rayservice.yaml").read_text())
+    return document
 
 
 def test_the_kubernetes_example_holds_a_valid_configuration(service):

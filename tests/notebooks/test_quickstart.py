@@ -1,6 +1,7 @@
 """The quickstart notebook, run as it stands against the session's cluster."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import yaml
 from nbclient import NotebookClient
 
 from core.settings import ROOT
+from tests.e2e.cluster import Cluster
 
 NOTEBOOK = ROOT / "notebooks" / "01_quickstart.ipynb"
 
 
 @pytest.fixture
-def config(cluster, tmp_path) -> Path:
+def config(cluster: Cluster, tmp_path: Path) -> Iterator[Path]:
     """What the cluster runs, with an echo that is small enough for a second one on two cores.
 
     Afterwards the cluster runs what it ran before.
