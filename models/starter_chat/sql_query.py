@@ -12,10 +12,51 @@ from models.starter_chat.sql_domain import BY_NAME, TABLES, Closed, Measure, Tab
 
 Aggregate = Literal["rows", "count", "sum", "avg", "max", "min", "distinct", "columns"]
 UNITS = ("hour", "day", "week", "month", "year")
-MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August",
-          "September", "October", "November", "December")
-ROUND_NUMBERS = (5, 7, 10, 12, 14, 15, 20, 24, 25, 30, 45, 48, 50, 60, 75, 90, 100, 150, 180,
-                 200, 250, 300, 365, 400, 500, 600, 750, 800, 900)
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+ROUND_NUMBERS = (
+    5,
+    7,
+    10,
+    12,
+    14,
+    15,
+    20,
+    24,
+    25,
+    30,
+    45,
+    48,
+    50,
+    60,
+    75,
+    90,
+    100,
+    150,
+    180,
+    200,
+    250,
+    300,
+    365,
+    400,
+    500,
+    600,
+    750,
+    800,
+    900,
+)
 
 
 @dataclass(frozen=True)
@@ -56,25 +97,20 @@ class Window:
 
     def sql(self) -> str:
         c = self.column
-        match self.kind:
-            case "last":
-                return f"{c} >= NOW() - INTERVAL '{interval(self.number, self.unit)}'"
-            case "older":
-                return f"{c} < NOW() - INTERVAL '{interval(self.number, self.unit)}'"
-            case "today":
-                return f"{c} >= CURRENT_DATE"
-            case "yesterday":
-                return f"{c} >= CURRENT_DATE - INTERVAL '1 day' AND {c} < CURRENT_DATE"
-            case "this":
-                return f"{c} >= DATE_TRUNC('{self.unit}', NOW())"
-            case "year":
-                return f"{c} >= '{self.number}-01-01' AND {c} < '{self.number + 1}-01-01'"
-            case "month":
-                return _month_sql(c, self.number, int(self.text))
-            case "since":
-                return f"{c} >= '{self.text}'"
-            case "before":
-                return f"{c} < '{self.text}'"
+        if self.kind in ("last", "older"):
+            sign = ">=" if self.kind == "last" else "<"
+            return f"{c} {sign} NOW() - INTERVAL '{interval(self.number, self.unit)}'"
+        if self.kind == "year":
+            return f"{c} >= '{self.number}-01-01' AND {c} < '{self.number + 1}-01-01'"
+        if self.kind == "month":
+            return _month_sql(c, self.number, int(self.text))
+        return {
+            "today": f"{c} >= CURRENT_DATE",
+            "yesterday": f"{c} >= CURRENT_DATE - INTERVAL '1 day' AND {c} < CURRENT_DATE",
+            "this": f"{c} >= DATE_TRUNC('{self.unit}', NOW())",
+            "since": f"{c} >= '{self.text}'",
+            "before": f"{c} < '{self.text}'",
+        }[self.kind]
 
 
 Filter = Equals | Compare | Window
@@ -104,12 +140,16 @@ class Query:
 
     def sql(self) -> str:
         group = f"DATE_TRUNC('{self.group[1:]}', {self.date})" if self.by_period else self.group
-        parts = [f"SELECT {self._selected(group)} FROM {self.table}"]
+        # Words from this package's own tables: nothing here comes from a caller.
+        parts = [f"SELECT {self._selected(group)} FROM {self.table}"]  # noqa: S608
         if self.filters:
-            parts.append("WHERE " + " AND ".join(f.sql() for f in self._sorted_filters()))
+            parts.append("WHERE " + " AND ".join(f.sql() for f in in_order(self).filters))
         if group:
-            parts.append(f"GROUP BY {self.group[1:]} ORDER BY {self.group[1:]}"
-                         if self.by_period else f"GROUP BY {group}")
+            parts.append(
+                f"GROUP BY {self.group[1:]} ORDER BY {self.group[1:]}"
+                if self.by_period
+                else f"GROUP BY {group}"
+            )
         if self.order:
             parts.append(f"ORDER BY {self.order} {'DESC' if self.descending else 'ASC'}")
         if self.limit:
@@ -129,25 +169,33 @@ class Query:
     def numbers(self) -> int:
         """How many free numbers the query has: more numbers, more ways to be wrong."""
         compared = sum(isinstance(f, Compare) for f in self.filters)
-        dated = sum(isinstance(f, Window) and f.kind not in ("today", "yesterday", "this")
-                    for f in self.filters)
+        dated = sum(
+            isinstance(f, Window) and f.kind not in ("today", "yesterday", "this")
+            for f in self.filters
+        )
         return compared + dated + (self.limit > 0)
 
     def _selected(self, group: str) -> str:
         column = ", ".join(self.of)
-        value = {"rows": "*", "count": "COUNT(*)", "distinct": f"DISTINCT {column}",
-                 "columns": column}.get(self.aggregate, f"{self.aggregate.upper()}({column})")
+        value = {
+            "rows": "*",
+            "count": "COUNT(*)",
+            "distinct": f"DISTINCT {column}",
+            "columns": column,
+        }.get(self.aggregate, f"{self.aggregate.upper()}({column})")
         if not group:
             return value
         return f"{group} AS {self.group[1:]}, {value}" if self.by_period else f"{group}, {value}"
 
-    def _sorted_filters(self) -> list[Filter]:
-        """Closed values, then numbers, then dates: one question has one right answer."""
-        closed = [c.column for c in BY_NAME[self.table].closed]
-        equal = [f for f in self.filters if isinstance(f, Equals)]
-        equal.sort(key=lambda f: closed.index(f.column) if f.column in closed else -1)
-        return [*equal, *(f for f in self.filters if isinstance(f, Compare)),
-                *(f for f in self.filters if isinstance(f, Window))]
+
+def in_order(query: Query) -> Query:
+    """Closed values, then numbers, then dates: one question has one right answer."""
+    closed = [c.column for c in BY_NAME[query.table].closed]
+    equal = [f for f in query.filters if isinstance(f, Equals)]
+    equal.sort(key=lambda f: closed.index(f.column) if f.column in closed else -1)
+    numbers = [f for f in query.filters if isinstance(f, Compare)]
+    dates = [f for f in query.filters if isinstance(f, Window)]
+    return replace(query, filters=(*equal, *numbers, *dates))
 
 
 def draw_number(rng: random.Random, limit: int = 999) -> int:
@@ -166,12 +214,18 @@ def draw_window(rng: random.Random, column: str) -> Window:
         number = 1 if rng.random() < 0.12 else draw_number(rng)
         return Window(column, "last", number, unit)
     if roll < 0.68:
-        return Window(column, "older", draw_number(rng), rng.choice(("day", "day", "hour", "week",
-                                                                    "month")))
+        number, units = draw_number(rng), ("day", "day", "hour", "week", "month")
+        return Window(column, "older", number, rng.choice(units))
     if roll < 0.74:
         return Window(column, "today" if rng.random() < 0.6 else "yesterday")
     if roll < 0.82:
-        return Window(column, "this", unit=rng.choice(("week", "month", "month", "quarter", "year")))
+        units = ("week", "month", "month", "quarter", "year")
+        return Window(column, "this", unit=rng.choice(units))
+    return _draw_dates(rng, column, roll)
+
+
+def _draw_dates(rng: random.Random, column: str, roll: float) -> Window:
+    """A calendar year, a month of one, or an open range from or to a day."""
     year = rng.randint(2018, 2027)
     if roll < 0.87:
         return Window(column, "year", year)
@@ -200,9 +254,11 @@ def draw_equals(rng: random.Random, closed: Closed) -> Equals:
 
 def draw_filters(rng: random.Random, table: Table, most: int = 3) -> tuple[Filter, ...]:
     filters: list[Filter] = []
-    for closed in table.closed:
-        if rng.random() < 0.85 / len(table.closed):
-            filters.append(draw_equals(rng, closed))
+    filters += [
+        draw_equals(rng, closed)
+        for closed in table.closed
+        if rng.random() < 0.85 / len(table.closed)
+    ]
     if table.measures and rng.random() < 0.3:
         filters.append(draw_compare(rng, rng.choice(table.measures)))
     if table.date and rng.random() < 0.5:
@@ -248,8 +304,11 @@ def _draw_group(rng: random.Random, table: Table, query: Query) -> Query:
     if not groups:
         return replace(query, aggregate="count")
     group = rng.choice(groups)
-    kept = tuple(f for f in query.filters if isinstance(f, Window)
-                 or (isinstance(f, Equals) and f.column != group))[:1]
+    kept = tuple(
+        f
+        for f in query.filters
+        if isinstance(f, Window) or (isinstance(f, Equals) and f.column != group)
+    )[:1]
     grouped = replace(query, aggregate="count", filters=kept, group=group)
     if table.measures and rng.random() < 0.45:
         return replace(_draw_aggregate(rng, table, grouped), filters=kept)
