@@ -14,7 +14,6 @@ from auth.database import Database
 from auth.directory import OPERATOR, OPERATOR_PLAN, Directory
 from auth.epochs import Epochs
 from auth.keys import KeyHasher, create_pepper
-from auth.migrate import migrate
 from auth.pipeline import Pipeline
 from auth.plans import read_plans
 from auth.principal import Principal, Scope
@@ -69,6 +68,8 @@ def prepare(state: Path) -> Path:
 
     Everything that is there already stays. Raises StoreUnavailable, SettingsError.
     """
+    from auth.migrate import migrate  # alembic is slow to import, and only needed here
+
     _choose_embedded(state)
     migrate(StoreSettings().database_url.resolve().get_secret_value())
     create_pepper(state / "pepper")

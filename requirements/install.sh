@@ -74,7 +74,8 @@ if [ "$what" = cpu ]; then
 fi
 
 say "installing requirements/$what.txt"
-"$uv" pip install --no-deps --require-hashes --requirement "requirements/$what.txt" ||
+# Compiled now, once: otherwise every process of the first start compiles the same modules again.
+"$uv" pip install --compile-bytecode --no-deps --require-hashes --requirement "requirements/$what.txt" ||
     fail "a package of requirements/$what.txt $offline"
 
 # The packages of this checkout, and the command `carillon`. No network: the builder is installed.
