@@ -1,0 +1,92 @@
+"""Chat rows: the whole path against vLLM's own server, with the same weights and options.
+
+Both engines are loaded for the length of these rows; while one is measured the other has no
+request, and an idle vLLM engine uses no CPU worth naming. Prompts are unique, and both sides
+stream with usage, greedily, to exactly the maximum of tokens.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks import peers
+from benchmarks.cluster import CHAT_MODEL, Cluster, engine_settings
+from benchmarks.compare import Measured, Row, Rule, Target, compared
+from benchmarks.gateway_rows import Effort
+from benchmarks.load import LoadFailed, Tally, fire
+from benchmarks.peers import Server
+from benchmarks.shots import chats
+from models.sources import locate
+
+MAX_TOKENS = 64
+THROUGHPUT = Target(Rule.RATIO_AT_LEAST, 0.95)
+TTFT = Target(Rule.DIFFERENCE_AT_MOST, 10.0)
+CLIENTS: dict[int, tuple[Target | None, Target | None]] = {
+    1: (None, TTFT),
+    8: (None, None),
+    32: (THROUGHPUT, None),
+}
+"""Concurrent clients, and what is asked of their tokens each second and of their first token."""
+ROUNDS_ALONE = 4
+"""A client alone is quicker: it asks so many times as often."""
+
+
+def chat(cluster: Cluster, effort: Effort, scratch: Path) -> Iterator[Row]:
+    """Tokens each second and time to first token at several numbers of clients."""
+    settings = engine_settings()
+    model = Path(locate(settings["source"]))
+    with peers.vllm(
+        scratch, model, CHAT_MODEL, settings.get("options", {}), settings["environment"]
+    ) as peer:
+        for clients, targets in CLIENTS.items():
+            yield from _rows(cluster, peer, clients, effort, targets)
+
+
+def _rows(
+    cluster: Cluster,
+    peer: Server,
+    clients: int,
+    effort: Effort,
+    targets: tuple[Target | None, Target | None],
+) -> Iterator[Row]:
+    turns = []
+    for side in (cluster, peer):
+        _turn(side, clients, 1)
+    for turn in range(effort.repeats):
+        sides = (cluster, peer) if turn % 2 else (peer, cluster)
+        done = {side.port: _turn(side, clients, effort.rounds) for side in sides}
+        turns.append((done[cluster.port], done[peer.port]))
+    name = "1 client" if clients == 1 else f"{clients} clients"
+    yield compared(
+        f"chat, {name}",
+        "tokens/s",
+        [(ours[0], theirs[0]) for ours, theirs in turns],
+        targets[0],
+        peer_name="vLLM's own server",
+        note=f"{CHAT_MODEL}, streamed, {MAX_TOKENS} tokens an answer, unique prompts",
+    )
+    yield compared(
+        f"time to first token, {name}, p50",
+        "ms",
+        [(ours[1], theirs[1]) for ours, theirs in turns],
+        targets[1],
+        peer_name="vLLM's own server",
+        note="in the same turns",
+    )
+
+
+def _turn(server: Server, clients: int, rounds: int) -> tuple[Measured, Measured]:
+    """Tokens each second, and the median time to the first token."""
+    rounds *= ROUNDS_ALONE if clients == 1 else 1
+    loads = [iter(chats(server.key, CHAT_MODEL, rounds, MAX_TOKENS)) for _ in range(clients)]
+    used = server.cpu_seconds()
+    tally = fire(server.port, loads)
+    used = server.cpu_seconds() - used
+    _require_whole(tally, clients * rounds)
+    cpu_ms = 1000 * used / len(tally.latencies)
+    return Measured(tally.tokens / tally.seconds, cpu_ms), Measured(tally.ttft_p50_ms)
+
+
+def _require_whole(tally: Tally, answers: int) -> None:
+    """Both sides must do the same work, or the comparison is void."""
+    if tally.tokens != answers * MAX_TOKENS:
+        raise LoadFailed(f"{tally.tokens} tokens came instead of {answers * MAX_TOKENS}")
