@@ -8,6 +8,7 @@ from pathlib import Path
 from cli.leftovers import stop_running, sweep
 from cli.run_state import RunFile
 from cli.screen import OUT
+from cli.short_paths import ShortPaths
 
 
 def down(state: Path) -> None:
@@ -15,7 +16,7 @@ def down(state: Path) -> None:
     file = RunFile(state)
     run = stop_running(file)
     with file.lock():
-        count = sweep(file)
+        count = sweep(file, ShortPaths(state))
     if count:
         OUT.print(f"Stopped {count} processes that a killed run had left.")
     else:

@@ -11,6 +11,7 @@ import psutil
 
 from cli import processes
 from cli.run_state import RunFile, RunState
+from cli.short_paths import ShortPaths
 
 STOP_S = 90.0
 GRACE_S = 5.0
@@ -29,7 +30,7 @@ def stop_running(file: RunFile) -> RunState | None:
     return run
 
 
-def sweep(file: RunFile) -> int:
+def sweep(file: RunFile, short: ShortPaths) -> int:
     """End what a dead `up` left behind; the number of processes. Call it with the lock held."""
     run = file.read()
     if run is None:
@@ -44,5 +45,6 @@ def sweep(file: RunFile) -> int:
             store.send_signal(signal.SIGINT)  # both servers take it as a fast, orderly stop
     psutil.wait_procs(stores, timeout=4 * GRACE_S)
     processes.end(stores, GRACE_S)
+    short.remove()
     file.remove()
     return len(ray) + len(late) + len(stores)

@@ -18,6 +18,8 @@ from cli.serve_api import ServeApi
 
 POLL_S = 0.3
 SLOW_AFTER_S = 30.0
+LONGEST_S = 1800.0
+"""An application that still waits (for a GPU that is not there, say) is left to itself then."""
 SETTLED = {"RUNNING", "DEPLOY_FAILED", "UNHEALTHY"}
 ERROR_LINES = 12
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
@@ -52,7 +54,7 @@ def follow(
     explained = False
     began = time.monotonic()
     with OUT.status("") as spinner:
-        while waiting:
+        while waiting and time.monotonic() - began < LONGEST_S:
             still_alive()
             applications = api.details().get("applications", {})
             for name in list(waiting):
@@ -65,6 +67,9 @@ def follow(
             if waiting and not explained and time.monotonic() - began > SLOW_AFTER_S:
                 explained = _explain(waiting, applications, steps)
             time.sleep(POLL_S if waiting else 0)
+    for name, status in waiting.items():
+        steps.say(f"{name} has not started yet ({status}); see carillon status", "yellow")
+        outcomes.append(Outcome(name, status, ""))
     return outcomes
 
 

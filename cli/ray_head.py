@@ -139,7 +139,6 @@ class RayHead:
         processes.end(processes.marked(self.run_id), grace_s)
         if self._child is not None:
             self._child.wait()
-        shutil.rmtree(self._haproxy_directory(), ignore_errors=True)
 
     def _command(self, temporary: Path) -> list[str]:
         ports = self.ports

@@ -7,6 +7,7 @@ for the state directory. Nothing is stored there but the link and HAProxy's run-
 
 import hashlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -42,6 +43,11 @@ class ShortPaths:
             link.unlink(missing_ok=True)
             link.symlink_to(self.state)
         return link / path.relative_to(self.state)
+
+    def remove(self) -> None:
+        """Remove the short directory, once nothing uses it. What the link names stays."""
+        if self.directory.is_dir() and not self.directory.is_symlink():
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def private(self) -> Path:
         """The short directory, made if needed; only this user can write in it."""

@@ -58,18 +58,18 @@ class Up:
         self._port = port
         self._file = RunFile(state)
         self._steps = Steps()
-        short = ShortPaths(state)
+        self._short = ShortPaths(state)
         token = random_token(_private(state) / "ray-token")
-        self._ray = RayHead(state, short, secrets.token_hex(8), token)
+        self._ray = RayHead(state, self._short, secrets.token_hex(8), token)
         self._api = ServeApi(self._ray.dashboard_url, token)
-        self._stores = Stores(state, short, self._record_stores)
+        self._stores = Stores(state, self._short, self._record_stores)
         self._run: RunState | None = None
 
     def run(self) -> None:
         """Start, serve until told to stop, stop. Raises Failure when something breaks."""
         _signals_interrupt()
         with self._file.lock():
-            if count := sweep(self._file):
+            if count := sweep(self._file, self._short):
                 self._steps.say(f"stopped {count} processes of a run that was killed")
             try:
                 self._start()
@@ -148,6 +148,7 @@ class Up:
             _ignore_signals()
             self._ray.stop(0.5)
             self._stores.stop(GRACE_S)
+        self._short.remove()
         self._file.remove()
         self._steps.say("stopped")
 
@@ -159,12 +160,12 @@ class Up:
     def _greet(self, key: Path) -> None:
         assert self._run is not None
         self._steps.say("ready", "bold green")
-        OUT.print(greeting(self._run, key, self.state))
+        OUT.print(greeting(self._run, key, self.state, _first_model(self._config)))
 
 
-def greeting(run: RunState, key: Path, state: Path) -> str:
+def greeting(run: RunState, key: Path, state: Path, model: str) -> str:
     """What to do with a running cluster. The curl works as it is pasted, from any directory."""
-    body = f'{{"model": "starter-chat", "messages": [{{"role": "user", "content": "{EXAMPLE}"}}]}}'
+    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "{EXAMPLE}"}}]}}'
     command = shlex.quote(str(Path(sys.executable).with_name("carillon")))
     return f"""
   API        {run.base_url}/v1
@@ -179,6 +180,17 @@ def greeting(run: RunState, key: Path, state: Path) -> str:
   Ray's own tools, and notebooks: eval "$({command} env)"; serve status
   Ctrl-C or make stop ends it.
 """
+
+
+def _first_model(config: Path) -> str:
+    """The gateway's first model, which is its default for chat."""
+    from core.settings import read_yaml
+
+    for application in read_yaml(config)["applications"]:
+        for deployment in application.get("deployments", ()):
+            for card in (deployment.get("user_config") or {}).get("models", ()):
+                return str(card["id"])
+    return "starter-chat"
 
 
 def _judge(outcomes: list[Outcome]) -> None:

@@ -12,6 +12,7 @@ from cli import processes
 from cli.leftovers import stop_running, sweep
 from cli.processes import MARK, ProcessRecord
 from cli.run_state import RunFile, RunState
+from cli.short_paths import ShortPaths
 from core.settings import child_environment
 
 Sleeper: TypeAlias = "subprocess.Popen[bytes]"
@@ -104,8 +105,8 @@ def test_sweeping_ends_a_dead_runs_processes_and_no_others(tmp_path, sleeper):
                 recycled(processes.record("postgres", innocent.pid)),
             )
         )
-        assert sweep(file) == 2
-        assert sweep(file) == 0
+        assert sweep(file, ShortPaths(tmp_path)) == 2
+        assert sweep(file, ShortPaths(tmp_path)) == 0
     assert store.poll() is not None
     assert marked.poll() is not None
     assert bystander.poll() is None

@@ -19,13 +19,15 @@ def test_a_deep_path_gets_a_short_name_for_the_same_place(tmp_path, monkeypatch)
     state = tmp_path / ("deep" * 20) / "state"
     (state / "run").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    short = ShortPaths(state, Path("/tmp")).of(state / "run", len("/valkey.sock"))
+    paths = ShortPaths(state, Path("/tmp"))
+    short = paths.of(state / "run", len("/valkey.sock"))
     assert len(str(short)) + len("/valkey.sock") <= SOCKET_PATH_BYTES
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(short / "valkey.sock"))
     assert (state / "run" / "valkey.sock").is_socket()
-    (short.parent).unlink()
-    short.parent.parent.rmdir()
+    paths.remove()
+    assert not paths.directory.exists()
+    assert (state / "run").exists()
 
 
 def test_two_checkouts_have_two_short_directories(tmp_path):
