@@ -204,6 +204,10 @@ class Directory:
             raise ExpiredKey("the API key has expired")
         return _principal(row, epoch)
 
+    async def epoch(self, tenant_id: str) -> str:
+        """The version of the tenant's keys and plan, as every gateway sees it."""
+        return await self._epochs.read(tenant_id)
+
     async def announce(self) -> int:
         """Renew the epoch of every tenant that changed since its last announcement; how many.
 

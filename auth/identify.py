@@ -72,6 +72,7 @@ class Principals(Protocol):
     """Where principals are loaded from: `auth.directory.Directory`."""
 
     async def principal_for(self, key: str) -> Principal: ...
+    async def epoch(self, tenant_id: str) -> str: ...
 
 
 class Identifier:
@@ -134,6 +135,13 @@ class Identifier:
         self._good.pop(digest, None)
         # A load that began before the change must not answer for the time after it.
         self._loading.pop(digest, None)
+
+    async def is_current(self, principal: Principal) -> bool:
+        """Whether nothing of its tenant changed since `principal` was read.
+
+        For requests that no admission compares. Raises StoreUnavailable.
+        """
+        return await self._directory.epoch(principal.tenant_id) == principal.epoch
 
     def _remembered(self, memory: OrderedDict[bytes, _Known], digest: bytes) -> _Known | None:
         known = memory.get(digest)

@@ -29,7 +29,7 @@ LITELLM_QUIET = {
 }
 QUIET_VLLM = ("--disable-uvicorn-access-log",)
 START_TIMEOUT_S = 240.0
-ENGINE_TIMEOUT_S = 240.0
+ENGINE_TIMEOUT_S = 480.0
 
 
 class PeerMissing(Exception):

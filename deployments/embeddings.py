@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import orjson
+from pydantic import Field
 from ray import serve
 
 from core.embedding import EmbeddingRequest, estimate_embedding
@@ -35,6 +36,8 @@ class EmbeddingSettings(Frozen):
     device: str = "cpu"
     micro_batch: int = 32
     """Inputs per forward pass."""
+    memory_fraction: float | None = Field(None, gt=0, le=1)
+    """Most of the GPU's memory that this replica takes: keep it at its `num_gpus`."""
     threads: int | None = None
     """CPU threads of one forward pass; None leaves it to torch."""
 
@@ -48,6 +51,8 @@ class Embeddings:
 
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
+        if settings.memory_fraction is not None and settings.device.startswith("cuda"):
+            torch.cuda.set_per_process_memory_fraction(settings.memory_fraction)
         self.settings = settings
         self.torch = torch
         self.encoder = SentenceTransformer(locate(settings.source), device=settings.device).eval()

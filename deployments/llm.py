@@ -246,7 +246,7 @@ def _usage(done: WorkUnits) -> dict[str, Any]:
 
 
 def _raise_if_cancelled() -> None:
-    """vLLM answers a cancelled request with an error response and keeps the cancellation."""
+    """VLLM answers a cancelled request with an error response and keeps the cancellation."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError

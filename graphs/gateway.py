@@ -43,6 +43,8 @@ from ingress.readiness import Readiness
 from ingress.telemetry import ServeTelemetry
 from ingress.usage import UsageEndpoints
 
+RENEWALS_PER_LEASE = 4
+
 
 class GatewayArgs(Frozen):
     """`args` of the gateway's application in `serve_config.yaml`."""
@@ -92,6 +94,7 @@ class Gateway:
             ServeDispatcher(self.readiness, args.answer_timeout_s),
             TenantSalts(pepper),
             self.telemetry,
+            renew_s=args.lease_s / RENEWALS_PER_LEASE,
         )
         self.application = self._mount(GatewayConfig())
         loop = asyncio.get_running_loop()
@@ -152,7 +155,7 @@ def build(args: GatewayArgs) -> ServeApplication:
         max_queued_requests=2000,
         health_check_period_s=5,
         graceful_shutdown_timeout_s=20,
-        ray_actor_options={"num_cpus": 0.5},
+        ray_actor_options={"num_cpus": 0.25},
     )
     application: ServeApplication = deployment(Gateway).bind(args)
     return application

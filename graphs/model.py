@@ -10,6 +10,7 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -89,9 +90,11 @@ class Replica:
         call = call or _own_call()
         try:
             source = getattr(self.model, verb.stream_method)(request, call)
-            async for chunk in coalesce(source, self.coalesce_s):
-                call.done = chunk.units
-                yield chunk
+            # Closed before the report below: the engine counts once more when it is aborted.
+            async with aclosing(coalesce(source, self.coalesce_s)) as chunks:
+                async for chunk in chunks:
+                    call.done = chunk.units
+                    yield chunk
         except (asyncio.CancelledError, GeneratorExit):
             self._orphaned(call, started)
             raise

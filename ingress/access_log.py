@@ -7,6 +7,7 @@ and a whole flush is one log record, rotated by the standard library's handler.
 
 import logging
 import os
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,24 @@ MAX_FILE_BYTES = 64 * 2**20
 KEPT_FILES = 5
 
 
+class _PrivateFileHandler(RotatingFileHandler):
+    """Rotates files that their owner alone can read."""
+
+    def _open(self) -> TextIOWrapper:
+        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        return TextIOWrapper(os.fdopen(descriptor, "ab"), encoding=self.encoding)
+
+
 class AccessLog:
     """Lines gather in memory until `flush`.
 
     Args:
-        directory: where `access-<pid>.jsonl` is; made when missing, readable by its owner alone.
+        directory: where `access-<pid>.jsonl` is; made when missing. Files are their owner's alone.
     """
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handler = RotatingFileHandler(
+        handler = _PrivateFileHandler(
             directory / f"access-{os.getpid()}.jsonl",
             maxBytes=MAX_FILE_BYTES,
             backupCount=KEPT_FILES,

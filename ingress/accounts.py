@@ -74,7 +74,7 @@ class Accounts:
         ]
 
     async def create(self, exchange: Exchange) -> Response:
-        principal = await self._path.identify(exchange.key, Scope.KEYS)
+        principal = await self._path.authorize(exchange.key, Scope.KEYS)
         request = await exchange.parse(KeyRequest)
         return json_response(issued_object(await self.issue(principal, request)), 201)
 
@@ -83,7 +83,7 @@ class Accounts:
         return await self._directory.create_key(principal, request.grant(), request.tenant_id)
 
     async def list(self, exchange: Exchange) -> Response:
-        principal = await self._path.identify(exchange.key, Scope.KEYS)
+        principal = await self._path.authorize(exchange.key, Scope.KEYS)
         after, limit = page_of(exchange)
         page = await self._directory.keys(principal.tenant_id, after, limit)
         data = [key_object(key) for key in page.items]
@@ -98,14 +98,14 @@ class Accounts:
         )
 
     async def revoke(self, exchange: Exchange) -> Response:
-        principal = await self._path.identify(exchange.key, Scope.KEYS)
+        principal = await self._path.authorize(exchange.key, Scope.KEYS)
         key_id = exchange.http.path_params["key_id"]
         key = await self._directory.revoke_key(principal.tenant_id, key_id)
         return json_response({"id": key.id, "object": "api_key", "deleted": True})
 
     async def verify(self, exchange: Exchange) -> Response:
         """What one's own tenant's key may do; any tenant's for an admin."""
-        principal = await self._path.identify(exchange.key, Scope.USAGE)
+        principal = await self._path.authorize(exchange.key, Scope.USAGE)
         request = await exchange.parse(VerifyRequest)
         return json_response(await self.verdict(principal, request.api_key))
 

@@ -48,7 +48,7 @@ class Administration:
         ]
 
     async def stats(self, exchange: Exchange) -> Response:
-        await self._path.identify(exchange.key, Scope.ADMIN)
+        await self._path.authorize(exchange.key, Scope.ADMIN)
         usage = await self._usage.everything(*period_of(exchange))
         return json_response(
             {
@@ -63,7 +63,7 @@ class Administration:
         )
 
     async def clear(self, exchange: Exchange) -> Response:
-        await self._path.identify(exchange.key, Scope.ADMIN)
+        await self._path.authorize(exchange.key, Scope.ADMIN)
         request = await exchange.parse(ClearRequest)
         return json_response({"cleared": await self._admission.cache_clear(request.tenant_id)})
 

@@ -127,7 +127,7 @@ class Aliases:
         )
 
     async def create_key(self, exchange: Exchange) -> Response:
-        principal = await self._path.identify(exchange.key, Scope.KEYS)
+        principal = await self._path.authorize(exchange.key, Scope.KEYS)
         request = (await exchange.parse(CreateKeyRequest)).as_key_request()
         key = issued_object(await self._accounts.issue(principal, request))
         return json_response(

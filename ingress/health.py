@@ -55,7 +55,7 @@ class Health:
         return json_response(body, 200 if healthy else 503)
 
     async def status(self, exchange: Exchange) -> Response:
-        await self._path.identify(exchange.key, Scope.USAGE)
+        await self._path.authorize(exchange.key, Scope.USAGE)
         applications = {
             name: {
                 "status": state.status,

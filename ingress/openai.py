@@ -66,12 +66,12 @@ class OpenAI:
         )
 
     async def models(self, exchange: Exchange) -> Response:
-        principal = await self._path.identify(exchange.key, Scope.INFERENCE)
+        principal = await self._path.authorize(exchange.key, Scope.INFERENCE)
         data = [model_object(model) for model in self._catalog if _visible(model, principal)]
         return json_response({"object": "list", "data": data})
 
     async def model(self, exchange: Exchange) -> Response:
-        principal = await self._path.identify(exchange.key, Scope.INFERENCE)
+        principal = await self._path.authorize(exchange.key, Scope.INFERENCE)
         model = self._catalog.named(exchange.http.path_params["model"])
         if not _visible(model, principal):
             raise ModelNotFound(f"The model '{model.card.id}' does not exist.", "model")

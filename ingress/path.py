@@ -12,7 +12,8 @@ caller that goes away is settled by the replica, which alone knows what the engi
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -42,6 +43,7 @@ from core.model import CallContext, Chunk, Reply
 from core.work import NO_WORK, WorkUnits
 from ingress.cache_key import cache_key
 from ingress.call import Call
+from ingress.lease import Lease
 from ingress.rate_headers import rate_headers
 from ingress.telemetry import Telemetry
 
@@ -50,8 +52,6 @@ CLIENT_CLOSED = 499
 """Status of a request whose caller went away, as nginx logs it."""
 LONGEST_MESSAGE = 500
 """Characters of an error that the ledger keeps."""
-RENEW_S = 15.0
-"""A long stream's lease is extended this often."""
 ORPHAN_GRACE_S = 5.0
 """How long the replica has to report what a cut-short call really used."""
 NO_KEY = "You didn't provide an API key: send it as `Authorization: Bearer <key>`."
@@ -63,6 +63,7 @@ class Identifier(Protocol):
 
     async def identify(self, key: str) -> Principal: ...
     def forget(self, key: str, stale: Principal) -> None: ...
+    async def is_current(self, principal: Principal) -> bool: ...
 
 
 class Waiter(Admission, Protocol):
@@ -97,7 +98,7 @@ class Answer:
 class Stream:
     """A streamed answer for the wire. Its first piece is already here."""
 
-    pieces: AsyncIterator[bytes]
+    pieces: AsyncGenerator[bytes, None]
     media_type: str = EVENT_STREAM
 
 
@@ -113,6 +114,7 @@ class RequestPath:
         isolator: Isolator,
         telemetry: Telemetry,
         *,
+        renew_s: float = 20.0,
         share_wait_s: float = 30.0,
     ) -> None:
         self._identifier = identifier
@@ -121,16 +123,31 @@ class RequestPath:
         self._dispatcher = dispatcher
         self._isolator = isolator
         self._telemetry = telemetry
+        self._renew_s = renew_s
         self._share_wait_s = share_wait_s
         self._background: set[asyncio.Task[Any]] = set()
 
     async def identify(self, key: str | None, scope: Scope) -> Principal:
-        """Step 2: whom `key` acts for. Raises Unauthenticated, InvalidKey or Forbidden."""
+        """Step 2 of a call: whom `key` acts for, as remembered; admission compares the epoch.
+
+        Raises Unauthenticated, InvalidKey or Forbidden.
+        """
         if key is None:
             raise Unauthenticated(NO_KEY)
         principal = await self._identifier.identify(key)
         principal.require(scope)
         return principal
+
+    async def authorize(self, key: str | None, scope: Scope) -> Principal:
+        """Step 2 of every request that is not admitted: as `identify`, and current at this moment.
+
+        A revoked key must not list or make keys for as long as somebody remembers it.
+        """
+        principal = await self.identify(key, scope)
+        if await self._identifier.is_current(principal):
+            return principal
+        self._identifier.forget(key or "", principal)
+        return await self.identify(key, scope)
 
     async def answer(self, call: Call, key: str | None, principal: Principal) -> Answer:
         """Steps 3 to 5 for a whole answer."""
@@ -138,7 +155,8 @@ class RequestPath:
         if isinstance(verdict, Hit):
             return Answer(verdict.reply.body, verdict.reply.media_type)
         try:
-            reply = await self._dispatcher.answer(call, self._context(call, ask))
+            with self._lease(call):
+                reply = await self._dispatcher.answer(call, self._context(call, ask))
         except asyncio.CancelledError:
             self._abandon(call, NO_WORK)
             raise
@@ -155,7 +173,8 @@ class RequestPath:
             return Stream(_replay(verdict.reply.body), verdict.reply.media_type)
         chunks = self._dispatcher.stream(call, self._context(call, ask))
         try:
-            first = await anext(chunks)
+            with self._lease(call):
+                first = await anext(chunks)
         except asyncio.CancelledError:
             self._abandon(call, NO_WORK)
             raise
@@ -166,18 +185,19 @@ class RequestPath:
 
     async def _relay(
         self, call: Call, ask: Ask, first: Chunk, chunks: AsyncGenerator[Chunk, None]
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Pass bytes on without reading them; settle before the caller sees the last ones."""
         ttft_ms = call.elapsed_ms()
         self._telemetry.first_token(call, ttft_ms)
         kept: list[bytes] = []
-        chunk, renewed = first, call.started
+        chunk = first
         try:
-            while not chunk.last:
-                kept.append(chunk.data)
-                yield chunk.data
-                renewed = self._renew_if_due(call, chunk.units, renewed)
-                chunk = await anext(chunks)
+            with self._lease(call) as lease:
+                while not chunk.last:
+                    kept.append(chunk.data)
+                    yield chunk.data
+                    lease.units = chunk.units
+                    chunk = await anext(chunks)
             kept.append(chunk.data)
             whole = CachedReply(b"".join(kept), EVENT_STREAM, chunk.units)
             await self._settle(call, ask, whole, ttft_ms)
@@ -334,12 +354,16 @@ class RequestPath:
                 return
         self._telemetry.settlement_lost(settlement.request_id)
 
-    def _renew_if_due(self, call: Call, units: WorkUnits, renewed: float) -> float:
-        now = call.started + call.elapsed_ms() / 1000
-        if now - renewed < RENEW_S:
-            return renewed
-        self._later(self._admission.renew(call.request_id, units))
-        return now
+    def _lease(self, call: Call) -> Lease:
+        def renew(units: WorkUnits) -> None:
+            self._later(self._renewed(call.request_id, units))
+
+        return Lease(renew, self._renew_s)
+
+    async def _renewed(self, request_id: str, units: WorkUnits) -> None:
+        # The next renewal tries again; three may fail before the lease runs out.
+        with suppress(StoreUnavailable):
+            await self._admission.renew(request_id, units)
 
     def _later(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
@@ -359,7 +383,7 @@ def _cache_verdict(call: Call, verdict: Admitted | Hit) -> str:
     return "MISS" if call.operation.cacheable and call.cache.read else "BYPASS"
 
 
-async def _replay(body: bytes) -> AsyncIterator[bytes]:
+async def _replay(body: bytes) -> AsyncGenerator[bytes, None]:
     """A stored stream as a stream again: its first event at once, then the rest."""
     end = body.find(b"\n\n") + 2
     yield body[:end]

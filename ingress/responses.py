@@ -51,14 +51,9 @@ class StreamResponse(Response):
             event = error_event(error, self._error_body)
             await send({"type": "http.response.body", "body": event, "more_body": True})
         finally:
-            await _close(self._pieces)
+            # Run the relay's `finally` now, not when the garbage collector comes by.
+            await self._pieces.aclose()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _close(pieces: Any) -> None:
-    """Run the relay's `finally` now, not when the garbage collector comes by."""
-    if hasattr(pieces, "aclose"):
-        await pieces.aclose()
 
 
 def with_headers(response: Response, headers: Mapping[str, str]) -> Response:

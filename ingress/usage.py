@@ -44,7 +44,7 @@ class UsageEndpoints:
         ]
 
     async def show(self, exchange: Exchange) -> Response:
-        principal = await self._path.identify(exchange.key, Scope.USAGE)
+        principal = await self._path.authorize(exchange.key, Scope.USAGE)
         return json_response(await self.report(principal, *period_of(exchange)))
 
     async def report(
@@ -66,13 +66,13 @@ class UsageEndpoints:
         }
 
     async def summary(self, exchange: Exchange) -> Response:
-        principal = await self._path.identify(exchange.key, Scope.USAGE)
+        principal = await self._path.authorize(exchange.key, Scope.USAGE)
         summary = await self._usage.summary(principal.tenant_id, *period_of(exchange))
         by_model = {name: totals_object(t) for name, t in summary.by_model.items()}
         return json_response({"totals": totals_object(summary.totals), "by_model": by_model})
 
     async def daily(self, exchange: Exchange) -> Response:
-        principal = await self._path.identify(exchange.key, Scope.USAGE)
+        principal = await self._path.authorize(exchange.key, Scope.USAGE)
         days = await self._usage.daily(principal.tenant_id, *period_of(exchange))
         data = [{"date": day.isoformat()} | totals_object(t) for day, t in days.items()]
         return json_response({"object": "list", "data": data})

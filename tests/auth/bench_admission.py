@@ -55,7 +55,7 @@ class ThroughRedisPy(Pipeline):
 
     async def send(self, *arguments: Any) -> Any:
         try:
-            return await self.client.execute_command(*arguments)  # type: ignore[no-untyped-call]
+            return await self.client.execute_command(*arguments)
         except ResponseError as error:
             return hiredis.ReplyError(f"NOSCRIPT {error}")
 

@@ -81,6 +81,9 @@ class Desk:
         self.answer: Callable[[], Principal] = lambda: principal("e1")
         self.gate: asyncio.Event | None = None
 
+    async def epoch(self, tenant_id: str) -> str:
+        return "e1"
+
     async def principal_for(self, key: str) -> Principal:
         self.calls += 1
         answer = self.answer

@@ -12,7 +12,8 @@ async def create(client, **fields):
 
 async def test_a_key_is_shown_once_works_and_is_dead_at_once_on_every_replica(pro):
     async with pro.http() as client:
-        made = (await create(client, name="laptop")).json()
+        scopes = ["inference", "usage", "keys"]
+        made = (await create(client, name="laptop", scopes=scopes)).json()
         assert made["key"].startswith("ck-")
         with_key = {"authorization": f"Bearer {made['key']}"}
         # Many connections: HAProxy spreads them over both gateway replicas.
@@ -21,6 +22,10 @@ async def test_a_key_is_shown_once_works_and_is_dead_at_once_on_every_replica(pr
         listed = (await client.get("/v1/api-keys")).json()["data"]
         assert made["key"] not in str(listed)
         assert (await client.delete(f"/v1/api-keys/{made['id']}")).status_code == 200
+        for _ in range(8):
+            assert (await client.get("/v1/models", headers=with_key)).status_code == 401
+            minted = await client.post("/v1/api-keys", json={}, headers=with_key)
+            assert minted.status_code == 401
         body = {"model": "echo", "messages": [{"role": "user", "content": "still there?"}]}
         answers = await asyncio.gather(
             *(client.post("/v1/chat/completions", json=body, headers=with_key) for _ in range(16))

@@ -32,11 +32,15 @@ class OneKeyIdentifier:
         self.known: Principal | None = known
         self.reload: Principal | None = known
         self.forgotten = 0
+        self.current_epoch: str | None = None
 
     async def identify(self, key: str) -> Principal:
         if key != KEY or self.known is None:
             raise InvalidKey("the API key is not valid")
         return self.known
+
+    async def is_current(self, principal: Principal) -> bool:
+        return self.current_epoch is None or principal.epoch == self.current_epoch
 
     def forget(self, key: str, stale: Principal) -> None:
         self.forgotten += 1

@@ -54,7 +54,7 @@ async def test_the_first_piece_does_not_wait_for_the_interval():
 
 
 async def test_closing_early_closes_the_source():
-    closed = []
+    closed: list[bool] = []
     chunks = coalesce(source([b"a", b"b", b"c"], 0.05, closed=closed), 0.01)
     await anext(chunks)
     await chunks.aclose()
@@ -67,7 +67,7 @@ async def test_an_error_follows_what_came_before_it():
 
     async def read():
         async for chunk in chunks:
-            seen.append(chunk.data)
+            seen.extend([chunk.data])
 
     with pytest.raises(ValueError, match="broken"):
         await read()
