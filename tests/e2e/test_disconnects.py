@@ -5,7 +5,6 @@ import json
 import random
 import time
 
-
 from tests.e2e.test_chat import settled
 
 
