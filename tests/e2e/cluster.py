@@ -108,6 +108,13 @@ class Cluster:
             os.kill(pid, signal.SIGKILL)
         return victims
 
+    def kill_store(self, role: str) -> None:
+        """`kill -9` one of the embedded stores."""
+        run = RunFile(self.state).read()
+        assert run is not None
+        (store,) = [record for record in run.stores if record.role == role]
+        os.kill(store.pid, signal.SIGKILL)
+
     def logs(self) -> list[Path]:
         """Every file that could hold a log line: the whole state directory but the stores' data."""
         skipped = {"api-key", "pepper", "ray-token"}
