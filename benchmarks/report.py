@@ -23,7 +23,17 @@ DOCUMENT = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 EXCERPT_CHARACTERS = 600
 WIDTH = 150
-HEADINGS = ("row", "unit", "Carillon", "peer", "ratio", "target", "met", "peer is")
+HEADINGS = (
+    "row",
+    "unit",
+    "Carillon",
+    "peer",
+    "ratio",
+    "target",
+    "met",
+    "peer is",
+    "CPU ms per request",
+)
 RULES = {
     Rule.RATIO_AT_LEAST: "ratio ≥ {:g}",
     Rule.DIFFERENCE_AT_MOST: "≤ {:g} more",
@@ -127,6 +137,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         RULES[Rule(row.rule)].format(row.target) if row.rule else "",
         {True: "yes", False: "no", None: ""}[row.met],
         row.peer_name or "",
+        " / ".join(_figure(cpu_ms) for cpu_ms in (row.ours_cpu_ms, row.peer_cpu_ms) if cpu_ms),
     )
 
 
