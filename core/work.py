@@ -33,6 +33,10 @@ class WorkUnits:
     def __add__(self, other: "WorkUnits") -> "WorkUnits":
         return WorkUnits(*(getattr(self, name) + getattr(other, name) for name in FIELDS))
 
+    def __reduce__(self) -> tuple[type["WorkUnits"], tuple[int, ...]]:
+        # Travels with every piece of a stream: a dataclass's own way costs four times as much.
+        return WorkUnits, tuple(getattr(self, name) for name in FIELDS)
+
     def nonzero(self) -> dict[str, int]:
         """The fields that are not zero, for events and logs."""
         return {name: count for name in FIELDS if (count := getattr(self, name))}

@@ -78,7 +78,8 @@ class _Count:
         return tally
 
     def publish(self) -> None:
-        self._call.done = sum((tally.units for tally in self._tallies), NO_WORK)
+        first, *others = (tally.units for tally in self._tallies)
+        self._call.done = sum(others, first)
 
 
 class _Tally:
@@ -86,17 +87,16 @@ class _Tally:
 
     def __init__(self, count: _Count) -> None:
         self._count = count
-        self._prompt = NO_WORK
+        self._prompt_tokens = 0
+        self._cached_tokens = 0
         self._per_choice: dict[int, int] = {}
         self.units = NO_WORK
 
     def add(self, output: Any) -> None:
         """Count a delivered output: token ids are new ones (delta) or all of them (final)."""
-        if not self._prompt.input_tokens:
-            self._prompt = WorkUnits(
-                input_tokens=len(output.prompt_token_ids or ()),
-                cached_tokens=output.num_cached_tokens or 0,
-            )
+        if not self._prompt_tokens:
+            self._prompt_tokens = len(output.prompt_token_ids or ())
+            self._cached_tokens = output.num_cached_tokens or 0
         for choice in output.outputs:
             before = self._per_choice.get(choice.index, 0)
             self._per_choice[choice.index] = before + len(choice.token_ids)
@@ -104,11 +104,15 @@ class _Tally:
 
     def at_abort(self, state: Any) -> None:
         """Count what the engine has produced, delivered or not."""
-        if not self._prompt.input_tokens:
-            self._prompt = WorkUnits(input_tokens=state.prompt_len)
+        if not self._prompt_tokens:
+            self._prompt_tokens = state.prompt_len
         self._per_choice[state.request_index] = state.detokenizer.num_output_tokens()
         self._publish()
 
     def _publish(self) -> None:
-        self.units = self._prompt + WorkUnits(output_tokens=sum(self._per_choice.values()))
+        self.units = WorkUnits(
+            input_tokens=self._prompt_tokens,
+            cached_tokens=self._cached_tokens,
+            output_tokens=sum(self._per_choice.values()),
+        )
         self._count.publish()

@@ -2,13 +2,15 @@
 
 Place in the path: step 4, inside the model replica. Every item a replica yields is one message
 on each hop, and messages, not bytes, are what a stream costs. The first piece goes at once, so
-time to first token does not change; later ones wait up to an interval and travel together.
+time to first token does not change; later ones wait up to an interval and travel together. A
+source that is slower than the interval has nothing to gain from waiting: its pieces go at once.
 It never reorders, drops or parses.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from math import inf
 
 from core.model import Chunk
 
@@ -25,7 +27,7 @@ async def coalesce(
         while not buffer.ended:
             chunk = await buffer.take()
             yield chunk
-            if not buffer.ended:
+            if not buffer.ended and buffer.gap_s < interval_s:
                 await buffer.pause(interval_s)
 
 
@@ -37,6 +39,10 @@ class _Buffer:
         self._units = Chunk(b"").units
         self._arrived = asyncio.Event()
         self._source = source
+        self._clock = asyncio.get_running_loop().time
+        self._arrived_at = inf  # so that what follows the first piece counts as following closely
+        self.gap_s = 0.0
+        """Time between the last two pieces."""
         self._pump = asyncio.ensure_future(self._fill(source))
         self._pump.add_done_callback(lambda _: self._arrived.set())
         self.ended = False
@@ -69,6 +75,8 @@ class _Buffer:
         async for chunk in source:
             self._pieces.append(chunk.data)
             self._units = chunk.units
+            now = self._clock()
+            self.gap_s, self._arrived_at = now - self._arrived_at, now
             self._arrived.set()
 
     def _failure(self) -> BaseException | None:

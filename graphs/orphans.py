@@ -9,10 +9,12 @@ and is settled with what the gateway knew last. It does not know tenants or pric
 import asyncio
 import logging
 from dataclasses import asdict
+from typing import Any
 
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
 
 from core.work import WorkUnits
 
@@ -28,6 +30,7 @@ class OrphanReporter:
 
     def __init__(self) -> None:
         self._under_way: set[asyncio.Task[None]] = set()
+        self._ledger: DeploymentHandle[Any] | None = None
 
     def report(self, request_id: str, units: WorkUnits, elapsed_ms: int) -> None:
         """Start telling the ledger; returns at once."""
@@ -40,9 +43,12 @@ class OrphanReporter:
         delay_s = FIRST_DELAY_S
         for _ in range(ATTEMPTS):
             try:
-                handle = serve.get_app_handle(LEDGER_APPLICATION)
-                await handle.settle_orphan.remote(request_id, asdict(units), elapsed_ms)
+                if self._ledger is None:
+                    # Blocks for a round trip to the controller: once is enough.
+                    self._ledger = serve.get_app_handle(LEDGER_APPLICATION)
+                await self._ledger.settle_orphan.remote(request_id, asdict(units), elapsed_ms)
             except (RayError, RayServeException) as error:
+                self._ledger = None
                 logger.warning("orphan %s not settled yet: %s", request_id, type(error).__name__)
                 await asyncio.sleep(delay_s)
                 delay_s *= 2

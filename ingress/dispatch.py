@@ -27,6 +27,8 @@ from ingress.readiness import Readiness
 
 QUEUE_RETRY_S = 1.0
 START_RETRY_S = 5.0
+PLAIN = {"request_serialization": "pickle", "response_serialization": "pickle"}
+"""What travels is data of importable types; Serve's default also packs code, at twice the cost."""
 
 logger = logging.getLogger("ray.serve")
 
@@ -63,22 +65,23 @@ class ServeDispatcher:
         with self._errors(call):
             _, streaming = self._handle(call)
             chunks = streaming.stream.remote(call.operation_name, call.request, context)
+            ended = False
             try:
-                while True:
+                while not ended:
                     async with asyncio.timeout(self._timeout_s):
                         chunk: Chunk = await anext(chunks)
+                    ended = chunk.last
                     yield chunk
-                    if chunk.last:
-                        return
             finally:
-                # Closing early must reach the engine: cancel what still runs over there.
-                chunks.cancel()
+                if not ended:
+                    # Closing early must reach the engine: cancel what still runs over there.
+                    chunks.cancel()
 
     def _handle(self, call: Call) -> tuple[DeploymentHandle[Any], DeploymentHandle[Any]]:
         application = call.model.card.application_name
         self._require_running(application, call.model.card.id)
         if application not in self._handles:
-            handle: DeploymentHandle[Any] = serve.get_app_handle(application)
+            handle: DeploymentHandle[Any] = serve.get_app_handle(application).options(**PLAIN)
             self._handles[application] = (handle, handle.options(stream=True))
         return self._handles[application]
 

@@ -13,7 +13,7 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
-POLL_S = 2.0
+POLL_S = 5.0
 logger = logging.getLogger("ray.serve")
 
 

@@ -77,3 +77,9 @@ async def test_an_error_follows_what_came_before_it():
 async def test_an_empty_source_ends_with_an_empty_last_chunk():
     chunks = await collect(coalesce(source([]), 0.001))
     assert [(chunk.data, chunk.last) for chunk in chunks] == [(b"", True)]
+
+
+async def test_a_source_slower_than_the_interval_is_not_held_back():
+    """Five pieces 30 ms apart: waiting another 20 ms for each would gather nothing."""
+    chunks = await collect(coalesce(source([b"x"] * 5, 0.03), 0.02))
+    assert [chunk.data for chunk in chunks if chunk.data] == [b"x"] * 5
