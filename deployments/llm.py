@@ -27,15 +27,12 @@ from core.errors import (
 from core.model import CallContext, Chunk, Frozen, ModelSpec, Operation, Reply
 from core.work import WorkUnits
 from deployments.llm_meter import TokenMeter
+from deployments.llm_pace import Pace
 from models.sources import locate
 
 FORBIDDEN_OPTIONS = frozenset({"trust-remote-code", "api-key", "host", "port", "uds", "model"})
 """Options that would run a model author's code, or open the engine to the network."""
 
-CLIENTS_PER_TOKEN = 8
-"""One more token travels per event for each so many concurrent streams: under load, events and
-not tokens are what the serving layer spends its time on."""
-MAX_TOKENS_PER_EVENT = 8
 EVENT_END = b"}\n\n"
 
 
@@ -63,7 +60,7 @@ class Llm:
     def __init__(self, settings: LlmSettings) -> None:
         self.settings = settings
         self.directory = locate(settings.source)
-        self.live = 0
+        self.pace = Pace()
 
     async def start(self) -> None:
         """Load the weights and build vLLM's serving handlers. 35-40 s on two CPU cores."""
@@ -93,8 +90,7 @@ class Llm:
 
     async def chat_stream(self, request: ChatRequest, call: CallContext) -> AsyncIterator[Chunk]:
         """A chat completion as server-sent events."""
-        pending = self._chat_events(request, call)
-        async for chunk in self._events(pending, call, with_usage=_wants_usage(request)):
+        async for chunk in self._events(self._chat_events(request, call), request, call):
             yield chunk
 
     async def complete(self, request: CompletionRequest, call: CallContext) -> Reply:
@@ -105,8 +101,7 @@ class Llm:
         self, request: CompletionRequest, call: CallContext
     ) -> AsyncIterator[Chunk]:
         """A text completion as server-sent events."""
-        pending = self._completion_events(request, call)
-        async for chunk in self._events(pending, call, with_usage=_wants_usage(request)):
+        async for chunk in self._events(self._completion_events(request, call), request, call):
             yield chunk
 
     async def _chat_events(self, request: ChatRequest, call: CallContext) -> Any:
@@ -134,7 +129,7 @@ class Llm:
             "model": self.settings.name,
             "request_id": call.request_id,
             "cache_salt": call.isolation or None,
-            "stream_interval": self._tokens_per_event(),
+            "stream_interval": self.pace.tokens_per_event,
         }
         if request.output_limit is None and call.reserved.output_tokens:
             fields["max_tokens"] = call.reserved.output_tokens // (request.n or 1)
@@ -144,9 +139,6 @@ class Llm:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise InvalidRequest(first["msg"], where or None) from error
-
-    def _tokens_per_event(self) -> int:
-        return min(1 + self.live // CLIENTS_PER_TOKEN, MAX_TOKENS_PER_EVENT)
 
     async def _whole(self, pending: Any, call: CallContext) -> Reply:
         with self.meter.count(call), _translated():
@@ -158,19 +150,18 @@ class Llm:
         return Reply(orjson.dumps(body), call.done)
 
     async def _events(
-        self, pending: Any, call: CallContext, *, with_usage: bool
+        self, pending: Any, request: ChatRequest | CompletionRequest, call: CallContext
     ) -> AsyncIterator[Chunk]:
-        self.live += 1
-        try:
-            with _translated():
-                with self.meter.count(call):
-                    events = await pending
-                _raise_if_error(events)
+        with _translated():
+            with self.meter.count(call):
+                events = await pending
+            _raise_if_error(events)
+            with_usage = _wants_usage(request)
+            first = await anext(events)
+            yield Chunk(_as_asked(first, call, with_usage=with_usage), call.done)
+            with self.pace.stream(call, request.n or 1):
                 async for event in events:
-                    data = event.encode()
-                    yield Chunk(_with_usage(data, call.done) if with_usage else data, call.done)
-        finally:
-            self.live -= 1
+                    yield Chunk(_as_asked(event, call, with_usage=with_usage), call.done)
 
     def _arguments(self) -> Any:
         """VLLM's parsed command line; an unknown option fails here with vLLM's message."""
@@ -220,17 +211,18 @@ def _wants_usage(request: ChatRequest | CompletionRequest) -> bool:
     return bool(request.stream_options and request.stream_options.include_usage)
 
 
-def _with_usage(event: bytes, done: WorkUnits) -> bytes:
-    """An event as OpenAI sends it with `include_usage`: null in each, the totals in the last.
+def _as_asked(event: str, call: CallContext, *, with_usage: bool) -> bytes:
+    """An event as OpenAI sends it: with `include_usage`, null in each and the totals in the last.
 
     vLLM leaves the null ones out. What the totals say is what is billed.
     """
-    if not event.endswith(EVENT_END):
-        return event
-    if b'"choices":[],' not in event:
-        return event if b'"usage":' in event else event[:-3] + b',"usage":null' + EVENT_END
-    document = orjson.loads(event[len(b"data: ") :])
-    document["usage"] = _usage(done)
+    data = event.encode()
+    if not with_usage or not data.endswith(EVENT_END):
+        return data
+    if b'"choices":[],' not in data:
+        return data if b'"usage":' in data else data[:-3] + b',"usage":null' + EVENT_END
+    document = orjson.loads(data[len(b"data: ") :])
+    document["usage"] = _usage(call.done)
     return b"data: " + orjson.dumps(document) + b"\n\n"
 
 

@@ -1,0 +1,94 @@
+"""Dispatch of streams: patience with a silent model, and when its replica is told to stop."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+from ray import serve
+
+from core.errors import DeadlineExceeded
+from core.model import CallContext, Chunk, ModelCard
+from ingress.call import Call
+from ingress.catalog import Catalog
+from ingress.dispatch import ServeDispatcher
+from ingress.readiness import Readiness
+
+CONTEXT = CallContext("req-1")
+ECHO = Catalog([ModelCard(id="echo", spec="deployments.echo:SPEC")]).named("echo")
+
+
+class Response:
+    """What a streaming handle returns: chunks, each after its pause, and `cancel`."""
+
+    def __init__(self, pauses):
+        self.cancelled = 0
+        self._chunks = self._make(pauses)
+
+    async def _make(self, pauses):
+        for place, pause in enumerate(pauses, start=1):
+            await asyncio.sleep(pause)
+            yield Chunk(b"x", last=place == len(pauses))
+
+    def __anext__(self):
+        return self._chunks.__anext__()
+
+    def cancel(self):
+        self.cancelled += 1
+
+
+class Handle:
+    def __init__(self, response):
+        self.response = response
+        self.stream = self
+
+    def options(self, **_):
+        return self
+
+    def remote(self, *_):
+        return self.response
+
+
+@pytest.fixture
+def stream(monkeypatch):
+    def start(pauses, timeout_s):
+        response = Response(pauses)
+        monkeypatch.setattr(serve, "get_app_handle", lambda _: Handle(response))
+        operation = ECHO.operation("chat")
+        request = operation.request.model_validate(
+            {"model": "echo", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+        )
+        call = Call("req-1", "req-1", "/v1/chat/completions", ECHO, "chat", operation, request)
+        return ServeDispatcher(Readiness(), timeout_s).stream(call, CONTEXT), response
+
+    return start
+
+
+async def test_a_stream_that_ended_is_not_cancelled(stream):
+    chunks, response = stream([0, 0, 0], 5)
+    assert len([chunk async for chunk in chunks]) == 3
+    assert response.cancelled == 0
+
+
+async def test_a_caller_that_goes_away_cancels_what_runs(stream):
+    chunks, response = stream([0, 0, 0], 5)
+    async with aclosing(chunks):
+        await anext(chunks)
+    assert response.cancelled == 1
+
+
+async def test_a_model_that_falls_silent_is_given_up(stream):
+    chunks, response = stream([0, 0, 30], 0.1)
+    await anext(chunks)
+    await anext(chunks)
+    with pytest.raises(DeadlineExceeded):
+        await anext(chunks)
+    assert response.cancelled == 1
+
+
+async def test_patience_is_for_each_piece_and_not_for_the_caller(stream):
+    chunks, response = stream([0.08] * 4, 0.15)
+    seen = 0
+    async for _ in chunks:
+        seen += 1
+        await asyncio.sleep(0.2)  # a slow reader is not a slow model
+    assert (seen, response.cancelled) == (4, 0)
