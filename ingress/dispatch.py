@@ -49,8 +49,8 @@ class ServeDispatcher:
             CarillonError: whatever the model raised.
         """
         with self._errors(call):
-            whole, _ = self._handle(call)
-            response = whole.answer.remote(call.operation_name, call.request, context)
+            whole, _ = self._methods(call)
+            response = whole.remote(call.operation_name, call.request, context)
             try:
                 async with asyncio.timeout(self._timeout_s):
                     reply: Reply = await response
@@ -63,8 +63,8 @@ class ServeDispatcher:
     async def stream(self, call: Call, context: CallContext) -> AsyncGenerator[Chunk, None]:
         """The answer in chunks; the same errors as `answer`, at the chunk where they happen."""
         with self._errors(call):
-            _, streaming = self._handle(call)
-            chunks = streaming.stream.remote(call.operation_name, call.request, context)
+            _, streaming = self._methods(call)
+            chunks = streaming.remote(call.operation_name, call.request, context)
             clock = asyncio.get_running_loop().time
             ended = False
             try:
@@ -81,12 +81,13 @@ class ServeDispatcher:
                     # Closing early must reach the engine: cancel what still runs over there.
                     chunks.cancel()
 
-    def _handle(self, call: Call) -> tuple[DeploymentHandle[Any], DeploymentHandle[Any]]:
+    def _methods(self, call: Call) -> tuple[DeploymentHandle[Any], DeploymentHandle[Any]]:
+        """The model's `answer` and `stream`. Kept: Serve builds a new handle at each dot."""
         application = call.model.card.application_name
         self._require_running(application, call.model.card.id)
         if application not in self._handles:
             handle: DeploymentHandle[Any] = serve.get_app_handle(application).options(**PLAIN)
-            self._handles[application] = (handle, handle.options(stream=True))
+            self._handles[application] = (handle.answer, handle.options(stream=True).stream)
         return self._handles[application]
 
     def _require_running(self, application: str, model_id: str) -> None:

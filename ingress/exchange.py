@@ -49,7 +49,7 @@ class Exchange:
     def endpoint(self) -> str:
         """The route's template, for metrics and the ledger (never a caller's own text)."""
         route = self.http.scope.get("route")
-        return str(getattr(route, "path", self.http.url.path))
+        return str(self.http.scope["path"] if route is None else route.path)
 
     async def body(self) -> bytes:
         """The whole body. Raises BodyTooLarge before reading past the limit."""

@@ -39,7 +39,7 @@ class Response:
 class Handle:
     def __init__(self, response):
         self.response = response
-        self.stream = self
+        self.answer = self.stream = self
 
     def options(self, **_):
         return self
