@@ -25,6 +25,7 @@ not know HTTP dialects; it only carries a status, a stable `code` and safe text.
     ├── Unavailable                   503 unavailable
     │   ├── StoreUnavailable          503 store_unavailable
     │   └── ModelUnavailable          503 model_unavailable
+    │       └── ModelLoading          503 model_loading
     ├── DeadlineExceeded              504 deadline_exceeded
     └── SettingsError                 500 invalid_settings
 
@@ -192,6 +193,28 @@ class ModelUnavailable(Unavailable):
     """The model's application has no running replica (starting, failed or scaled to zero)."""
 
     code = "model_unavailable"
+
+
+class ModelLoading(ModelUnavailable):
+    """The model slept and is waking up.
+
+    Args:
+        progress: 0 to 1, of the time that it took lately.
+        retry_after_s: when it should be there.
+    """
+
+    code = "model_loading"
+
+    def __init__(
+        self,
+        message: str,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        progress: float = 0.0,
+    ) -> None:
+        super().__init__(message, param, retry_after_s)
+        self.args = (message, param, retry_after_s, progress)
+        self.progress = progress
 
 
 class DeadlineExceeded(CarillonError):

@@ -43,6 +43,9 @@ class ModelCard(Frozen):
     """Tokens of prompt and output together, for models that have such a limit."""
     max_output_tokens: int | None = None
     """Output reserved and allowed when a request names no maximum."""
+    wake_s: float = 20.0
+    """About how long a replica takes to load: what callers of a sleeping model are told, until it
+    has been seen."""
     aliases: tuple[str, ...] = ()
     """Other names that clients may call this model by."""
     owned_by: str = "carillon"
@@ -89,6 +92,13 @@ class Chunk(NamedTuple):
     last: bool = False
 
 
+EVENT_STREAM = "text/event-stream"
+
+
+def _event_stream(_: Any) -> str:
+    return EVENT_STREAM
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One thing a model can do, named by its method.
@@ -98,7 +108,9 @@ class Operation:
         request: pydantic type of the request; validated once, by the gateway.
         estimate: upper bound of the work, known before it is done. It is what admission
             reserves, so an operation without one cannot be constructed, nor its route mounted.
-        stream_method: method that yields `Chunk`s when the request asks for a stream.
+        stream_method: method that yields `Chunk`s when the request asks for a stream: when it has
+            a true `stream`, a field or a property.
+        stream_type: media type of such a stream, which the request may choose.
         cacheable: whether an identical request may be answered from the response cache.
     """
 
@@ -106,6 +118,7 @@ class Operation:
     request: type[BaseModel]
     estimate: Callable[[Any, ModelCard], WorkUnits]
     stream_method: str | None = None
+    stream_type: Callable[[Any], str] = _event_stream
     cacheable: bool = True
 
 

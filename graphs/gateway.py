@@ -42,6 +42,7 @@ from ingress.path import RequestPath
 from ingress.readiness import Readiness
 from ingress.telemetry import ServeTelemetry
 from ingress.usage import UsageEndpoints
+from ingress.waking import Waking
 
 RENEWALS_PER_LEASE = 4
 
@@ -54,6 +55,8 @@ class GatewayArgs(Frozen):
     """Path of the plans, from the checkout when relative."""
     answer_timeout_s: float = Field(600.0, gt=0)
     """Longest wait for a model: for a whole answer, and for each piece of a stream."""
+    wake_patience_s: float = Field(30.0, ge=0)
+    """How long callers wait for a sleeping model to load before they get 503 and an estimate."""
     lease_s: float = Field(60.0, gt=1)
     """How long a reservation outlives a gateway that was killed."""
     cache_ttl_s: float = Field(3600.0, gt=0)
@@ -91,7 +94,11 @@ class Gateway:
             Identifier(self.directory, hasher),
             self.admission,
             self.limits,
-            ServeDispatcher(self.readiness, args.answer_timeout_s),
+            ServeDispatcher(
+                self.readiness,
+                Waking(self.readiness, args.wake_patience_s),
+                args.answer_timeout_s,
+            ),
             TenantSalts(pepper),
             self.telemetry,
             renew_s=args.lease_s / RENEWALS_PER_LEASE,

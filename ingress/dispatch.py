@@ -20,10 +20,17 @@ from ray.serve.exceptions import (
 )
 from ray.serve.handle import DeploymentHandle
 
-from core.errors import CarillonError, DeadlineExceeded, ModelUnavailable, QueueFull
+from core.errors import (
+    CarillonError,
+    DeadlineExceeded,
+    ModelLoading,
+    ModelUnavailable,
+    QueueFull,
+)
 from core.model import CallContext, Chunk, Reply
 from ingress.call import Call
 from ingress.readiness import Readiness
+from ingress.waking import Waking
 
 QUEUE_RETRY_S = 1.0
 START_RETRY_S = 5.0
@@ -36,8 +43,9 @@ logger = logging.getLogger("ray.serve")
 class ServeDispatcher:
     """Calls models over Serve handles."""
 
-    def __init__(self, readiness: Readiness, timeout_s: float) -> None:
+    def __init__(self, readiness: Readiness, waking: Waking, timeout_s: float) -> None:
         self._readiness = readiness
+        self._waking = waking
         self._timeout_s = timeout_s
         self._handles: dict[str, tuple[DeploymentHandle[Any], DeploymentHandle[Any]]] = {}
 
@@ -45,17 +53,18 @@ class ServeDispatcher:
         """The whole answer.
 
         Raises:
-            QueueFull, ModelUnavailable, DeadlineExceeded: nothing was produced.
+            QueueFull, ModelUnavailable, ModelLoading, DeadlineExceeded: nothing was produced.
             CarillonError: whatever the model raised.
         """
         with self._errors(call):
             whole, _ = self._methods(call)
             response = whole.remote(call.operation_name, call.request, context)
             try:
+                await self._awake(call)
                 async with asyncio.timeout(self._timeout_s):
                     reply: Reply = await response
                     return reply
-            except (asyncio.CancelledError, TimeoutError):
+            except (asyncio.CancelledError, TimeoutError, ModelLoading):
                 # Ceasing to wait is not enough: the engine must stop, and be billed to here.
                 response.cancel()
                 raise
@@ -68,6 +77,7 @@ class ServeDispatcher:
             clock = asyncio.get_running_loop().time
             ended = False
             try:
+                await self._awake(call)
                 # One timeout, moved on with each piece: a new one for each costs ten times as much.
                 async with asyncio.timeout(self._timeout_s) as patience:
                     while not ended:
@@ -80,6 +90,11 @@ class ServeDispatcher:
                 if not ended:
                     # Closing early must reach the engine: cancel what still runs over there.
                     chunks.cancel()
+
+    async def _awake(self, call: Call) -> None:
+        """Wait with the call, which is in Serve's queue and wakes the model."""
+        if self._waking.is_asleep(call.model.card):
+            await self._waking.wait(call.model.card)
 
     def _methods(self, call: Call) -> tuple[DeploymentHandle[Any], DeploymentHandle[Any]]:
         """The model's `answer` and `stream`. Kept: Serve builds a new handle at each dot."""
@@ -111,7 +126,7 @@ class ServeDispatcher:
         except CarillonError as error:
             raise _own(error) from None
         except BackPressureError as error:
-            raise QueueFull(f"the queue of '{model}' is full", None, QUEUE_RETRY_S) from error
+            raise self._full(call) from error
         except TimeoutError as error:
             raise DeadlineExceeded(f"'{model}' did not answer in time") from error
         except RayTaskError as error:
@@ -120,6 +135,12 @@ class ServeDispatcher:
             raise self._gone(call, error) from error
         except (RayError, RayServeException) as error:
             raise self._gone(call, error) from error
+
+    def _full(self, call: Call) -> CarillonError:
+        card = call.model.card
+        if self._waking.is_asleep(card):
+            return self._waking.loading(card)
+        return QueueFull(f"the queue of '{card.id}' is full", None, QUEUE_RETRY_S)
 
     def _gone(self, call: Call, error: Exception) -> ModelUnavailable:
         """The replica died, or the application is not there."""

@@ -82,6 +82,8 @@ class Health:
         state = self._readiness.of(application)
         if state is None:
             return "absent" if self._readiness.applications else "unknown"
+        if state.asleep:
+            return "asleep"
         return "healthy" if state.serving else state.status.lower()
 
 

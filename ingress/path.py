@@ -39,7 +39,7 @@ from core.errors import (
     StoreUnavailable,
     Unauthenticated,
 )
-from core.model import CallContext, Chunk, Reply
+from core.model import EVENT_STREAM, CallContext, Chunk, Reply
 from core.work import NO_WORK, WorkUnits
 from ingress.cache_key import cache_key
 from ingress.call import Call
@@ -47,7 +47,6 @@ from ingress.lease import Lease
 from ingress.rate_headers import rate_headers
 from ingress.telemetry import Telemetry
 
-EVENT_STREAM = "text/event-stream"
 CLIENT_CLOSED = 499
 """Status of a request whose caller went away, as nginx logs it."""
 LONGEST_MESSAGE = 500
@@ -181,7 +180,7 @@ class RequestPath:
         except Exception as error:
             await self._settle_failed(call, error, NO_WORK)
             raise
-        return Stream(self._relay(call, ask, first, chunks))
+        return Stream(self._relay(call, ask, first, chunks), _stream_type(call))
 
     async def _relay(
         self, call: Call, ask: Ask, first: Chunk, chunks: AsyncGenerator[Chunk, None]
@@ -199,7 +198,7 @@ class RequestPath:
                     lease.units = chunk.units
                     chunk = await anext(chunks)
             kept.append(chunk.data)
-            whole = CachedReply(b"".join(kept), EVENT_STREAM, chunk.units)
+            whole = CachedReply(b"".join(kept), _stream_type(call), chunk.units)
             await self._settle(call, ask, whole, ttft_ms)
             yield chunk.data
         except (asyncio.CancelledError, GeneratorExit):
@@ -381,6 +380,10 @@ def _cache_verdict(call: Call, verdict: Admitted | Hit) -> str:
     if isinstance(verdict, Hit):
         return "HIT"
     return "MISS" if call.operation.cacheable and call.cache.read else "BYPASS"
+
+
+def _stream_type(call: Call) -> str:
+    return call.operation.stream_type(call.request)
 
 
 async def _replay(body: bytes) -> AsyncGenerator[bytes, None]:

@@ -7,6 +7,7 @@ being waited for) and by `/health`, `/status` and `/v1/models`. It starts and st
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ray import serve
@@ -14,6 +15,8 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
 POLL_S = 5.0
+WAKE_POLL_S = 0.5
+"""How often to look while somebody waits for a model to wake."""
 logger = logging.getLogger("ray.serve")
 
 
@@ -32,6 +35,11 @@ class ApplicationState:
     def serving(self) -> bool:
         return self.replicas > 0
 
+    @property
+    def asleep(self) -> bool:
+        """Scaled to zero, or waking from it: a call starts a replica."""
+        return self.status == "RUNNING" and not self.serving
+
 
 class Readiness:
     """The last known state of every application."""
@@ -39,6 +47,9 @@ class Readiness:
     def __init__(self) -> None:
         self.applications: dict[str, ApplicationState] = {}
         self.known_at = 0.0
+        self._news = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._waiting = 0
 
     async def run(self) -> None:
         """Keep up to date, for ever. The controller being away changes nothing known."""
@@ -48,11 +59,45 @@ class Readiness:
                 self.known_at = time.time()
             except (RayError, RayServeException, TimeoutError) as error:
                 logger.warning("the Serve controller does not answer: %s", type(error).__name__)
-            await asyncio.sleep(POLL_S)
+            self._tell()
+            await self._pause()
 
     def of(self, application: str) -> ApplicationState | None:
         """None for an application that is not deployed, or before the first poll."""
         return self.applications.get(application)
+
+    async def until_serving(self, application: str, timeout_s: float) -> bool:
+        """Whether `application` has a running replica before `timeout_s` have passed."""
+        self._waiting += 1
+        self._hurry.set()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self._serves(application):
+                    await self._news.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._hurry.clear()
+        return True
+
+    def _serves(self, application: str) -> bool:
+        state = self.of(application)
+        return state is not None and state.serving
+
+    def _tell(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    async def _pause(self) -> None:
+        """Until the next look: soon while somebody waits, or when somebody begins to."""
+        if self._waiting:
+            await asyncio.sleep(WAKE_POLL_S)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_S):
+                await self._hurry.wait()
 
 
 def _poll() -> dict[str, ApplicationState]:

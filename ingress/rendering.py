@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from core.errors import BudgetSpent, CarillonError
+from core.errors import BudgetSpent, CarillonError, ModelLoading
 
 MS_PER_S = 1000
 
@@ -27,12 +27,15 @@ ErrorBody = Callable[[CarillonError], dict[str, Any]]
 
 
 def openai_body(error: CarillonError) -> dict[str, Any]:
-    """OpenAI's error object: four keys, always; `param` and `code` a string or null."""
+    """OpenAI's error object: four keys, always; `param` and `code` a string or null.
+
+    Beside it, while a model wakes, how far it is.
+    """
     fallback = "invalid_request_error" if error.status_code < 500 else "server_error"  # noqa: PLR2004
     kind = OPENAI_TYPES.get(error.status_code, fallback)
     if isinstance(error, BudgetSpent):
         kind = "insufficient_quota"
-    return {
+    body: dict[str, Any] = {
         "error": {
             "message": error.message,
             "type": kind,
@@ -40,6 +43,10 @@ def openai_body(error: CarillonError) -> dict[str, Any]:
             "code": error.code,
         }
     }
+    if isinstance(error, ModelLoading):
+        eta_s = round(error.retry_after_s or 0.0, 1)
+        body["loading"] = {"progress": error.progress, "eta_seconds": eta_s}
+    return body
 
 
 def error_headers(error: CarillonError) -> dict[str, str]:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from core.errors import CarillonError
+from core.model import EVENT_STREAM
 from ingress.path import Answer, Stream
 from ingress.rendering import ErrorBody, error_event
 
@@ -29,7 +30,8 @@ class StreamResponse(Response):
     """Relays a stream piece by piece.
 
     Serve cancels the request when the client goes away, so there is no second task here that
-    listens for it; an error on the way becomes the stream's last event.
+    listens for it. An error on the way becomes the last event of an event stream; any other
+    stream is cut, so that nobody takes the part for the whole.
     """
 
     def __init__(self, stream: Stream, error_body: ErrorBody) -> None:
@@ -48,6 +50,8 @@ class StreamResponse(Response):
             async for piece in self._pieces:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         except CarillonError as error:
+            if self.media_type != EVENT_STREAM:
+                return  # uvicorn closes the connection of an answer without an end
             event = error_event(error, self._error_body)
             await send({"type": "http.response.body", "body": event, "more_body": True})
         finally:

@@ -12,6 +12,7 @@ from ingress.call import Call
 from ingress.catalog import Catalog
 from ingress.dispatch import ServeDispatcher
 from ingress.readiness import Readiness
+from ingress.waking import Waking
 
 CONTEXT = CallContext("req-1")
 ECHO = Catalog([ModelCard(id="echo", spec="deployments.echo:SPEC")]).named("echo")
@@ -58,7 +59,9 @@ def stream(monkeypatch):
             {"model": "echo", "messages": [{"role": "user", "content": "hi"}], "stream": True}
         )
         call = Call("req-1", "req-1", "/v1/chat/completions", ECHO, "chat", operation, request)
-        return ServeDispatcher(Readiness(), timeout_s).stream(call, CONTEXT), response
+        readiness = Readiness()
+        dispatcher = ServeDispatcher(readiness, Waking(readiness, 1), timeout_s)
+        return dispatcher.stream(call, CONTEXT), response
 
     return start
 
