@@ -24,6 +24,7 @@ not know HTTP dialects; it only carries a status, a stable `code` and safe text.
     │   └── QueueFull                 429 queue_full
     ├── Unavailable                   503 unavailable
     │   ├── StoreUnavailable          503 store_unavailable
+    │   ├── DataSourceUnavailable     503 data_source_unavailable
     │   └── ModelUnavailable          503 model_unavailable
     │       └── ModelLoading          503 model_loading
     ├── DeadlineExceeded              504 deadline_exceeded
@@ -187,6 +188,12 @@ class StoreUnavailable(Unavailable):
     """PostgreSQL or Valkey does not answer."""
 
     code = "store_unavailable"
+
+
+class DataSourceUnavailable(Unavailable):
+    """No configured source of outside data (market prices) gave an answer that can be used."""
+
+    code = "data_source_unavailable"
 
 
 class ModelUnavailable(Unavailable):
