@@ -43,7 +43,7 @@ COLOUR_JITTER = 7
 SMALL, LARGE = 0.25, 0.31
 """Radii, in picture sides, below and above which a caption may say small or large."""
 NEAR, FAR = 0.42, 0.58
-"""Centres, in picture sides, before and after which a caption may say left or right (top, bottom)."""
+"""Centres, in picture sides, before and after which a caption may say left or right."""
 STAR_INNER = 0.45
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]

@@ -1,0 +1,106 @@
+"""Train the autoencoder: pictures to 8 x 8 latents and back, sharp enough for four shapes.
+
+First of two long stages of `train`. One picture in five is clutter, not a scene, so that pictures
+which people upload survive too.
+"""
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from models.starter_image.scenes import (
+    BACKGROUNDS,
+    COLOURS,
+    SHAPES,
+    SIDE,
+    Pixels,
+    draw,
+    random_scene,
+    shape_coverage,
+    split,
+)
+
+BATCH = 16
+RATE = 2e-3
+KL_WEIGHT = 5e-6
+"""Of the divergence summed over a picture's latents, against the mean absolute error."""
+CLUTTER_SHARE = 0.2
+EDGE_WEIGHT = 0.5
+
+
+def scenes(rng: np.random.Generator, count: int) -> torch.Tensor:
+    """Scenes to train on, [count, 3, 64, 64] in -1..1."""
+    allowed, _ = split()
+    return as_tensor([draw(random_scene(rng, allowed), rng) for _ in range(count)])
+
+
+def as_tensor(pictures: list[Pixels]) -> torch.Tensor:
+    """uint8 pictures as a model takes them: [n, 3, side, side] in -1..1."""
+    stacked = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
+    return stacked / 127.5 - 1
+
+
+def clutter(rng: np.random.Generator) -> Pixels:
+    """A gradient with a few shapes of any colours."""
+    tones = np.array([*COLOURS.values(), *BACKGROUNDS.values()], np.float64)
+    ramp = np.linspace(0, 1, SIDE)
+    ramp = ramp[None, :, None] if rng.random() < 0.5 else ramp[:, None, None]
+    first, second = tones[rng.integers(len(tones), size=2)] + rng.normal(0, 20, (2, 3))
+    picture = np.broadcast_to(first + (second - first) * ramp, (SIDE, SIDE, 3))
+    for _ in range(rng.integers(1, 5)):
+        shape = str(rng.choice(SHAPES))
+        covered = shape_coverage(shape, rng.random(), rng.random(), rng.uniform(0.08, 0.4))
+        picture = picture + (rng.uniform(0, 255, 3) - picture) * covered[..., None]
+    pixels: Pixels = picture.clip(0, 255).astype(np.uint8)
+    return pixels
+
+
+def _batch(rng: np.random.Generator) -> torch.Tensor:
+    allowed, _ = split()
+    return as_tensor(
+        [
+            clutter(rng) if rng.random() < CLUTTER_SHARE else draw(random_scene(rng, allowed), rng)
+            for _ in range(BATCH)
+        ]
+    )
+
+
+def loss_of(model: Any, pictures: torch.Tensor) -> torch.Tensor:
+    """Absolute error, error of the edges, and the divergence from a normal prior."""
+    latents = model.encode(pictures).latent_dist
+    drawn = model.decode(latents.sample()).sample
+    loss = functional.l1_loss(drawn, pictures)
+    for axis in (2, 3):
+        edges = (torch.diff(drawn, dim=axis), torch.diff(pictures, dim=axis))
+        loss = loss + EDGE_WEIGHT * functional.l1_loss(*edges)
+    return loss + KL_WEIGHT * latents.kl().mean()
+
+
+def train_autoencoder(model: Any, minutes: float, seed: int) -> None:
+    """Train for so many minutes by the clock, then set the scale that makes latents unit size."""
+    rng, began, smooth = np.random.default_rng(seed), time.monotonic(), 0.0
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0)
+    step = 0
+    while (done := (time.monotonic() - began) / 60 / minutes) < 1:
+        warm, cool = min(1.0, (step + 1) / 50), 0.02 + 0.98 * (1 - done) ** 1.5
+        optimizer.param_groups[0]["lr"] = RATE * warm * cool
+        loss = loss_of(model, _batch(rng))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        smooth = loss.item() if step == 0 else 0.98 * smooth + 0.02 * loss.item()
+        if step % 50 == 0:
+            print(f"autoencoder step {step} loss {smooth:.4f} {done:.1%}", flush=True)
+        step += 1
+    model.register_to_config(scaling_factor=_scale(model, rng))
+
+
+@torch.no_grad()
+def _scale(model: Any, rng: np.random.Generator) -> float:
+    latents = model.encode(scenes(rng, 128)).latent_dist
+    print(f"latent std {latents.mean.std():.3f}, noise {latents.std.mean():.3f}", flush=True)
+    return round(1 / latents.mean.std().item(), 5)
