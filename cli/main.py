@@ -104,6 +104,17 @@ def deploy(
 
 
 @commands.command()
+def scale(
+    application: Annotated[str, typer.Argument(help="As in the configuration.")],
+    replicas: Annotated[str, typer.Argument(help="A number, or a range such as 0-2.")],
+) -> None:
+    """Give one model more or fewer replicas, now."""
+    from cli.scale import scale
+
+    scale(application, replicas, state_directory())
+
+
+@commands.command()
 def prepare() -> None:
     """Make tables, pepper and the first key in the stores of DATABASE_URL and REDIS_URL.
 

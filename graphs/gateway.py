@@ -29,19 +29,15 @@ from auth.usage import Usage
 from auth.valkey import ValkeyAdmission
 from core.model import Frozen, ModelCard
 from core.settings import ROOT, StoreSettings, parse, state_directory
+from graphs.scaling import published
 from ingress.access_log import AccessLog
-from ingress.accounts import Accounts
-from ingress.administration import Administration
-from ingress.aliases import Aliases
 from ingress.application import Application
 from ingress.catalog import Catalog
 from ingress.dispatch import ServeDispatcher
-from ingress.health import Health
-from ingress.openai import OpenAI
 from ingress.path import RequestPath
 from ingress.readiness import Readiness
+from ingress.routes import Services, endpoints
 from ingress.telemetry import ServeTelemetry
-from ingress.usage import UsageEndpoints
 from ingress.waking import Waking
 
 RENEWALS_PER_LEASE = 4
@@ -103,6 +99,17 @@ class Gateway:
             self.telemetry,
             renew_s=args.lease_s / RENEWALS_PER_LEASE,
         )
+        self.services = Services(
+            path=self.path,
+            directory=self.directory,
+            usage=self.usage,
+            admission=self.admission,
+            limits=self.limits,
+            ledger=self.ledger,
+            readiness=self.readiness,
+            checks={"valkey": self._check_valkey, "postgresql": self._check_postgresql},
+            decisions=published,
+        )
         self.application = self._mount(GatewayConfig())
         loop = asyncio.get_running_loop()
         self._background = [
@@ -135,16 +142,7 @@ class Gateway:
         await self.database.execute("SELECT 1")
 
     def _mount(self, config: GatewayConfig) -> Application:
-        catalog = Catalog(config.models)
-        openai = OpenAI(self.path, catalog)
-        accounts = Accounts(self.path, self.directory)
-        usage = UsageEndpoints(self.path, self.usage, self.admission, self.limits)
-        administration = Administration(self.path, self.usage, self.admission, self.ledger)
-        checks = {"valkey": self._check_valkey, "postgresql": self._check_postgresql}
-        health = Health(self.path, catalog, self.readiness, checks, administration.ledger_lag)
-        aliases = Aliases(self.path, catalog, openai, accounts, usage, administration)
-        parts = (openai, accounts, usage, administration, health, aliases)
-        return Application([e for part in parts for e in part.endpoints()], _version())
+        return Application(endpoints(Catalog(config.models), self.services), _version())
 
 
 def _version() -> str:

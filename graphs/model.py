@@ -23,6 +23,7 @@ from core.imports import load_spec
 from core.model import CallContext, Chunk, Frozen, ModelSpec, Operation, Reply
 from core.settings import parse
 from graphs.coalesce import coalesce
+from graphs.memory import MemoryGauge
 from graphs.orphans import OrphanReporter
 
 logger = logging.getLogger("ray.serve")
@@ -48,6 +49,7 @@ class Replica:
         settings = parse(self.spec.settings, dict(args.engine), f"engine of {args.spec}")
         self.model = self.spec.model(settings)
         self.orphans = OrphanReporter()
+        self.memory = MemoryGauge()
         self._starting: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
@@ -70,6 +72,10 @@ class Replica:
         await self.start()
         if hasattr(self.model, "check_health"):
             await self.model.check_health()
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Serve's hook: what `graphs.scaling` wants to know of this replica."""
+        return await asyncio.to_thread(self.memory.read)
 
     async def answer(self, operation: str, request: Any, call: CallContext | None = None) -> Reply:
         """Run `operation` to its end. `request` is its request type, or a dict of its fields."""

@@ -1,7 +1,8 @@
 """The reference pages say what the code says: settings, errors, models, endpoints, metrics."""
 
 import re
-from typing import Any
+from dataclasses import fields
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -20,15 +21,11 @@ from deployments.llm import LlmSettings
 from graphs.gateway import GatewayArgs, GatewayConfig
 from graphs.ledger import LedgerArgs
 from graphs.model import ModelArgs
-from ingress.accounts import Accounts, KeyRequest
-from ingress.administration import Administration
-from ingress.aliases import Aliases
+from ingress.accounts import KeyRequest
 from ingress.application import Application
 from ingress.catalog import Catalog
 from ingress.endpoint import Endpoint
-from ingress.health import Health
-from ingress.openai import OpenAI
-from ingress.usage import UsageEndpoints
+from ingress.routes import Services, endpoints
 from tests.docs.sources import metric_names, sources, table_rows
 
 DOCS = ROOT / "docs"
@@ -130,16 +127,8 @@ def test_every_model_has_its_row(config, name, heading):
 
 def every_endpoint() -> list[Endpoint]:
     """The gateway's table, without a gateway: handlers are not called."""
-    path: Any = None
-    rest: Any = None
-    catalog = Catalog([])
-    openai, accounts = OpenAI(path, catalog), Accounts(path, rest)
-    usage = UsageEndpoints(path, rest, rest, rest)
-    administration = Administration(path, rest, rest, rest)
-    health = Health(path, catalog, rest, {}, rest)
-    aliases = Aliases(path, catalog, openai, accounts, usage, administration)
-    parts = (openai, accounts, usage, administration, health, aliases)
-    return Application([e for part in parts for e in part.endpoints()], "0").endpoints
+    services = Services(**{field.name: Mock() for field in fields(Services)})
+    return Application(endpoints(Catalog([]), services), "0").endpoints
 
 
 def test_every_endpoint_and_alias_is_explained():

@@ -1,0 +1,69 @@
+"""Every route of the gateway, in one place.
+
+Place in the path: between the gateway, which owns stores and clients, and the dialects, which
+own handlers. A family of models gets its line here. It decides nothing about a request.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from auth.directory import Directory
+from auth.ledger import LedgerWriter
+from auth.plans import Limits
+from auth.usage import Usage
+from auth.valkey import ValkeyAdmission
+from ingress.accounts import Accounts
+from ingress.administration import Administration
+from ingress.aliases import Aliases
+from ingress.catalog import Catalog
+from ingress.cluster import ClusterEndpoints
+from ingress.endpoint import Endpoint
+from ingress.health import Health
+from ingress.openai import OpenAI
+from ingress.path import RequestPath
+from ingress.readiness import Readiness
+from ingress.usage import UsageEndpoints
+
+
+class Part(Protocol):
+    """A dialect, or a group of routes."""
+
+    def endpoints(self) -> list[Endpoint]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What handlers need besides the request path. The gateway makes them once."""
+
+    path: RequestPath
+    directory: Directory
+    usage: Usage
+    admission: ValkeyAdmission
+    limits: Limits
+    ledger: LedgerWriter
+    readiness: Readiness
+    checks: Mapping[str, Callable[[], Awaitable[None]]]
+    """By store: returns when it answers, raises CarillonError when it does not."""
+    decisions: Callable[[], list[dict[str, Any]]]
+    """The autoscaler's latest."""
+
+
+def endpoints(catalog: Catalog, services: Services) -> list[Endpoint]:
+    """All routes for the models of `catalog`, hottest first."""
+    return [endpoint for part in _parts(catalog, services) for endpoint in part.endpoints()]
+
+
+def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
+    path = services.path
+    openai = OpenAI(path, catalog)
+    accounts = Accounts(path, services.directory)
+    usage = UsageEndpoints(path, services.usage, services.admission, services.limits)
+    administration = Administration(path, services.usage, services.admission, services.ledger)
+    yield openai
+    yield accounts
+    yield usage
+    yield administration
+    yield Health(path, catalog, services.readiness, services.checks, administration.ledger_lag)
+    yield ClusterEndpoints(path, catalog, services.readiness, services.decisions)
+    yield Aliases(path, catalog, openai, accounts, usage, administration)
