@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import fields
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
