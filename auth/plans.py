@@ -49,6 +49,9 @@ class Plan:
     name: str
     windows: tuple[Window, ...]
     storage_bytes: int | None = None
+    """Media that a tenant may keep."""
+    retention_days: int | None = None
+    """How long media are kept; None is until they are deleted."""
 
 
 Plans = Mapping[str, Plan]
@@ -79,12 +82,13 @@ class PlanEntry(Frozen):
     requests: SpanLimits = SpanLimits()
     tokens: SpanLimits = SpanLimits()
     storage_gb: Limit | None = None
+    retention_days: Limit | None = None
 
     def plan(self, name: str) -> Plan:
         """The plan that this entry describes."""
         windows = (*self.requests.windows(Meter.REQUESTS), *self.tokens.windows(Meter.TOKENS))
         storage = None if self.storage_gb is None else self.storage_gb * BYTES_PER_GB
-        return Plan(name, windows, storage)
+        return Plan(name, windows, storage, self.retention_days)
 
 
 class PlansFile(Frozen):

@@ -12,7 +12,8 @@ not know HTTP dialects; it only carries a status, a stable `code` and safe text.
     │   ├── InvalidKey                401 invalid_api_key
     │   └── ExpiredKey                401 expired_api_key
     ├── Forbidden                     403 permission_denied
-    │   └── ModelForbidden            403 model_not_allowed
+    │   ├── ModelForbidden            403 model_not_allowed
+    │   └── StorageFull               403 storage_quota_exceeded
     ├── NotFound                      404 not_found
     │   └── ModelNotFound             404 model_not_found
     ├── MethodNotAllowed              405 method_not_allowed
@@ -115,6 +116,12 @@ class ModelForbidden(Forbidden):
     """A known principal whose key does not allow this model."""
 
     code = "model_not_allowed"
+
+
+class StorageFull(Forbidden):
+    """The tenant's plan has no room for more media; deleting some makes room."""
+
+    code = "storage_quota_exceeded"
 
 
 class NotFound(CarillonError):

@@ -1,0 +1,249 @@
+"""Ownership of media: which tenant owns which blob, until when, and how much it stores.
+
+Place in the path: under the media store of `ingress`. It holds rows, never bytes, and does not
+know where blobs are.
+
+Two tenants may own the same blob; it goes when the last owner is gone. What keeps that exact
+under concurrency: every change of a hash's owners, and the deletion of its blob, happens under one
+advisory lock of that hash. Rows are claimed before the blob is written, so a quota is never
+overrun, and a writer that was killed leaves a claim that the sweeper takes back.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from auth.accounts import Page
+from auth.database import Connection, Database
+from core.errors import NotFound, StorageFull, StoreUnavailable
+
+CLAIM_LIFE_S = 3600
+"""How long a claim may wait for its blob before it counts as abandoned."""
+
+CLAIM = """
+    INSERT INTO media (tenant_id, hash, owner, media_type, bytes, expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (tenant_id, hash) DO UPDATE SET expires_at = CASE
+        WHEN media.expires_at IS NULL OR excluded.expires_at IS NULL THEN NULL
+        ELSE greatest(media.expires_at, excluded.expires_at) END,
+        created_at = CASE WHEN media.stored_at IS NULL THEN now() ELSE media.created_at END
+    RETURNING xmax = 0 AS is_new
+"""
+RESERVE = """
+    INSERT INTO media_storage (tenant_id, bytes) VALUES ($1, $2)
+    ON CONFLICT (tenant_id) DO UPDATE SET bytes = media_storage.bytes + excluded.bytes
+    RETURNING bytes
+"""
+OWN = """
+    SELECT * FROM media WHERE tenant_id = $1 AND hash = $2
+    AND stored_at IS NOT NULL AND (expires_at IS NULL OR expires_at > now())
+"""
+SHARED = """
+    SELECT * FROM media WHERE owner = $1 AND hash = $2
+    AND stored_at IS NOT NULL AND (expires_at IS NULL OR expires_at > now())
+"""
+OLDEST_FIRST = """
+    SELECT * FROM media WHERE tenant_id = $1
+    AND stored_at IS NOT NULL AND (expires_at IS NULL OR expires_at > now())
+    AND ($2::text IS NULL OR (created_at, hash) >
+        (SELECT created_at, hash FROM media WHERE tenant_id = $1 AND hash = $2))
+    ORDER BY created_at, hash LIMIT $3
+"""
+NEWEST_FIRST = """
+    SELECT * FROM media WHERE tenant_id = $1
+    AND stored_at IS NOT NULL AND (expires_at IS NULL OR expires_at > now())
+    AND ($2::text IS NULL OR (created_at, hash) <
+        (SELECT created_at, hash FROM media WHERE tenant_id = $1 AND hash = $2))
+    ORDER BY created_at DESC, hash DESC LIMIT $3
+"""
+ENDED = """
+    SELECT tenant_id, hash FROM media WHERE expires_at <= now()
+    UNION
+    SELECT tenant_id, hash FROM media
+    WHERE stored_at IS NULL AND created_at < now() - make_interval(secs => $1)
+    LIMIT $2
+"""
+RELEASE = "DELETE FROM media WHERE tenant_id = $1 AND hash = $2 RETURNING *"
+GIVE_UP = """
+    DELETE FROM media WHERE tenant_id = $1 AND hash = $2 AND stored_at IS NULL RETURNING *
+"""
+EXPIRE = """
+    DELETE FROM media WHERE tenant_id = $1 AND hash = $2 AND (expires_at <= now()
+    OR stored_at IS NULL AND created_at < now() - make_interval(secs => $3)) RETURNING *
+"""
+ORPHAN = """
+    INSERT INTO media_garbage (hash)
+    SELECT $1 WHERE NOT EXISTS (SELECT FROM media WHERE hash = $1) ON CONFLICT DO NOTHING
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedMedia:
+    """One tenant's media: a blob, and on what terms it is kept."""
+
+    tenant_id: str
+    hash: str
+    owner: str
+    media_type: str
+    bytes: int
+    created_at: datetime
+    expires_at: datetime | None
+
+
+class MediaOwnership:
+    """Rows of media. Every method raises StoreUnavailable when PostgreSQL does not answer.
+
+    Args:
+        database: PostgreSQL, migrated.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def claim(
+        self,
+        tenant_id: str,
+        blob: str,
+        owner: str,
+        media_type: str,
+        size: int,
+        expires_at: datetime | None,
+        limit_bytes: int | None,
+    ) -> None:
+        """Take room for a blob that is about to be written.
+
+        What the tenant owns already takes no more room; it is kept at least until `expires_at`.
+
+        Raises:
+            StorageFull: it would not fit in `limit_bytes`; nothing was taken.
+        """
+        try:
+            async with self._database.transaction() as connection:
+                await _lock(connection, blob)
+                is_new = await connection.fetchval(
+                    CLAIM, tenant_id, blob, owner, media_type, size, expires_at
+                )
+                if is_new:
+                    used = await connection.fetchval(RESERVE, tenant_id, size)
+                    if limit_bytes is not None and used > limit_bytes:
+                        raise _full(used - size, size, limit_bytes)
+        except asyncpg.ForeignKeyViolationError as error:
+            raise NotFound("no such tenant") from error
+
+    async def stored(self, tenant_id: str, blob: str) -> OwnedMedia:
+        """The blob of a claim is there: its owner may see it now."""
+        row = await self._database.row(
+            "UPDATE media SET stored_at = coalesce(stored_at, now())"
+            " WHERE tenant_id = $1 AND hash = $2 RETURNING *",
+            tenant_id,
+            blob,
+        )
+        if row is None:  # given up by another writer of the same content, or deleted meanwhile
+            raise StoreUnavailable("the media were deleted while written", retry_after_s=1.0)
+        return _owned(row)
+
+    async def give_up(self, tenant_id: str, blob: str) -> None:
+        """Take a claim back: its blob could not be written."""
+        await self._end(GIVE_UP, tenant_id, blob)
+
+    async def find(self, tenant_id: str, blob: str) -> OwnedMedia:
+        """A tenant's media. Raises NotFound."""
+        return _owned(await self._database.row(OWN, tenant_id, blob))
+
+    async def shared(self, owner: str, blob: str) -> OwnedMedia:
+        """Media as a signed URL names them. Raises NotFound."""
+        return _owned(await self._database.row(SHARED, owner, blob))
+
+    async def page(
+        self, tenant_id: str, after: str | None, limit: int, *, oldest_first: bool = False
+    ) -> Page[OwnedMedia]:
+        """A tenant's media that have not expired."""
+        query = OLDEST_FIRST if oldest_first else NEWEST_FIRST
+        rows = await self._database.fetch(query, tenant_id, after, limit + 1)
+        return Page(tuple(_owned(row) for row in rows[:limit]), len(rows) > limit)
+
+    async def storage(self, tenant_id: str) -> int:
+        """Bytes that a tenant's media take, claims included."""
+        row = await self._database.row(
+            "SELECT bytes FROM media_storage WHERE tenant_id = $1", tenant_id
+        )
+        return 0 if row is None else int(row["bytes"])
+
+    async def release(self, tenant_id: str, blob: str) -> OwnedMedia | None:
+        """End one tenant's ownership; None when there was none. The blob is `garbage` after it
+        when nobody else owns it.
+        """
+        return await self._end(RELEASE, tenant_id, blob)
+
+    async def expire(self, tenant_id: str, blob: str) -> OwnedMedia | None:
+        """As `release`, if it is `ended` still: it may have been put again meanwhile."""
+        return await self._end(EXPIRE, tenant_id, blob, CLAIM_LIFE_S)
+
+    async def ended(self, limit: int) -> list[tuple[str, str]]:
+        """Tenant and hash of media that have expired and of claims that were abandoned."""
+        rows = await self._database.fetch(ENDED, CLAIM_LIFE_S, limit)
+        return [(row["tenant_id"], row["hash"]) for row in rows]
+
+    async def garbage(self, limit: int) -> list[str]:
+        """Blobs that had no owner left, longest first."""
+        rows = await self._database.fetch(
+            "SELECT hash FROM media_garbage ORDER BY since LIMIT $1", limit
+        )
+        return [row["hash"] for row in rows]
+
+    @asynccontextmanager
+    async def collecting(self, blob: str) -> AsyncIterator[bool]:
+        """Inside, nobody can come to own `blob`; it may be deleted when the value is True.
+
+        Leaving without an error takes it off the garbage list; an error leaves it there.
+        """
+        async with self._database.transaction() as connection:
+            await _lock(connection, blob)
+            owned = await connection.fetchval("SELECT 1 FROM media WHERE hash = $1 LIMIT 1", blob)
+            yield not owned
+            await connection.execute("DELETE FROM media_garbage WHERE hash = $1", blob)
+
+    async def _end(
+        self, deletion: str, tenant_id: str, blob: str, *more: object
+    ) -> OwnedMedia | None:
+        async with self._database.transaction() as connection:
+            await _lock(connection, blob)
+            row = await connection.fetchrow(deletion, tenant_id, blob, *more)
+            if row is None:
+                return None
+            await connection.execute(
+                "UPDATE media_storage SET bytes = bytes - $2 WHERE tenant_id = $1",
+                tenant_id,
+                row["bytes"],
+            )
+            await connection.execute(ORPHAN, blob)
+            return _owned(row)
+
+
+async def _lock(connection: Connection, blob: str) -> None:
+    """Until the transaction ends. First in every transaction, so that none waits in a circle."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", blob)
+
+
+def _full(used: int, size: int, limit: int) -> StorageFull:
+    return StorageFull(
+        f"the plan's storage is full: {used} of {limit} bytes are used and {size} more do not fit;"
+        " delete media to make room"
+    )
+
+
+def _owned(row: asyncpg.Record | None) -> OwnedMedia:
+    if row is None:
+        raise NotFound("no such media")
+    return OwnedMedia(
+        tenant_id=row["tenant_id"],
+        hash=row["hash"],
+        owner=row["owner"],
+        media_type=row["media_type"],
+        bytes=row["bytes"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+    )

@@ -1,0 +1,204 @@
+"""The media store: bytes in, a signed URL out.
+
+Place in the path: called by endpoints after step 5, once a model's bytes are settled. It joins
+blobs (`ingress.media.blobs`), their owners (`auth.media`) and URLs (`ingress.media.signing`). It
+never looks into the bytes.
+
+An endpoint needs one call:
+
+    url = await store.publish(principal, picture, "image/png", origin_of(exchange))
+
+Do it after the request path has answered, never inside a model: the response cache then keeps the
+picture, and every answer, cached or not, carries a URL signed for it.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncGenerator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from auth.accounts import Page
+from auth.media import MediaOwnership, OwnedMedia
+from auth.plans import Plans
+from auth.principal import Principal
+from core.errors import CarillonError, InvalidRequest, NotFound, SettingsError
+from ingress.media.blobs import Blobs
+from ingress.media.kinds import kind_of
+from ingress.media.signing import SignedUrl, UrlSigner
+
+SWEEP_BATCH = 100
+logger = logging.getLogger("ray.serve")
+
+
+class Purge(Protocol):
+    """Told of media that are gone, so that caches forget them. Must not raise."""
+
+    async def __call__(self, media: OwnedMedia) -> None: ...
+
+
+class Publisher(Protocol):
+    """What an endpoint that returns media depends on."""
+
+    async def publish(
+        self, principal: Principal, data: bytes, media_type: str, origin: str = ""
+    ) -> str: ...
+
+
+class MediaStore:
+    """Media of all tenants. Every method raises StoreUnavailable when a store does not answer.
+
+    Args:
+        public_url: begins every URL, where media are reached through a CDN or another name.
+        purges: caches to tell when media are deleted.
+    """
+
+    def __init__(
+        self,
+        blobs: Blobs,
+        ownership: MediaOwnership,
+        signer: UrlSigner,
+        plans: Plans,
+        public_url: str | None = None,
+        purges: tuple[Purge, ...] = (),
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._blobs = blobs
+        self._ownership = ownership
+        self._signer = signer
+        self._plans = plans
+        self._public_url = public_url
+        self._purges = purges
+        self._now = now
+        self._background: set[asyncio.Future[OwnedMedia]] = set()
+
+    async def publish(
+        self, principal: Principal, data: bytes, media_type: str, origin: str = ""
+    ) -> str:
+        """Keep what a model made for `principal`; a URL that anybody can read for a while.
+
+        Args:
+            origin: `https://host` that the URL starts with when no `public_url` is configured;
+                without either, the URL is a path.
+
+        Raises:
+            StorageFull: the tenant's plan has no room for it.
+        """
+        media = await self.put(principal.tenant_id, principal.plan, data, media_type)
+        return self.url(media, origin)
+
+    async def put(self, tenant_id: str, plan: str, data: bytes, media_type: str) -> OwnedMedia:
+        """Keep `data` for a tenant, as long as its plan says. The same bytes are kept once.
+
+        Raises:
+            StorageFull, InvalidRequest (nothing to keep)
+        """
+        if not data:
+            raise InvalidRequest("media cannot be empty")
+        # Carried to its end even if the caller goes away: a half-written blob has no owner.
+        keeping = asyncio.ensure_future(self._keep(tenant_id, plan, data, media_type))
+        self._background.add(keeping)
+        keeping.add_done_callback(self._background.discard)
+        return await asyncio.shield(keeping)
+
+    async def find(self, tenant_id: str, blob: str) -> OwnedMedia:
+        """A tenant's own media. Raises NotFound."""
+        return await self._ownership.find(tenant_id, blob)
+
+    async def shared(self, owner: str, blob: str) -> OwnedMedia:
+        """Media as a signed URL names them. Raises NotFound."""
+        return await self._ownership.shared(owner, blob)
+
+    async def page(
+        self, tenant_id: str, after: str | None, limit: int, *, oldest_first: bool = False
+    ) -> Page[OwnedMedia]:
+        """A tenant's media, newest first unless said."""
+        return await self._ownership.page(tenant_id, after, limit, oldest_first=oldest_first)
+
+    async def storage(self, tenant_id: str, plan: str) -> tuple[int, int | None]:
+        """Bytes used, and bytes that the plan allows (None is no limit)."""
+        return await self._ownership.storage(tenant_id), self._terms(plan)[1]
+
+    async def delete(self, tenant_id: str, blob: str) -> None:
+        """End a tenant's ownership, at once and in caches; other owners keep theirs.
+
+        Raises NotFound.
+        """
+        media = await self._ownership.release(tenant_id, blob)
+        if media is None:
+            raise NotFound("no such media")
+        await self._tell(media)
+        await self._collect(blob)
+
+    def pieces(self, media: OwnedMedia, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        """The bytes from `start` up to `end`, a bounded piece at a time."""
+        return self._blobs.pieces(media.hash, start, end)
+
+    def name(self, media: OwnedMedia) -> str:
+        """What URLs call it: `hash.ext`."""
+        return f"{media.hash}.{kind_of(media.media_type).extension}"
+
+    def signed(self, media: OwnedMedia) -> SignedUrl:
+        """A fresh URL path, and when it expires."""
+        ends = None if media.expires_at is None else media.expires_at.timestamp()
+        return self._signer.sign(self.name(media), media.owner, ends)
+
+    def absolute(self, path: str, origin: str = "") -> str:
+        """`path` as clients reach it."""
+        return (self._public_url or origin).rstrip("/") + path
+
+    def url(self, media: OwnedMedia, origin: str = "") -> str:
+        """A fresh URL of media that were put earlier, such as the result of a job."""
+        return self.absolute(self.signed(media).path, origin)
+
+    async def sweep(self) -> int:
+        """Delete what has expired and blobs that nobody owns; how many rows and blobs went."""
+        ended = await self._ownership.ended(SWEEP_BATCH)
+        for tenant_id, blob in ended:
+            media = await self._ownership.expire(tenant_id, blob)
+            if media is not None:
+                await self._tell(media)
+        garbage = await self._ownership.garbage(SWEEP_BATCH)
+        for blob in garbage:
+            await self._collect(blob)
+        await self._blobs.sweep_drafts()
+        return len(ended) + len(garbage)
+
+    async def _keep(self, tenant_id: str, plan: str, data: bytes, media_type: str) -> OwnedMedia:
+        blob = await asyncio.to_thread(_digest, data)
+        owner = self._signer.owner(tenant_id)
+        ends, limit = self._terms(plan)
+        await self._ownership.claim(tenant_id, blob, owner, media_type, len(data), ends, limit)
+        try:
+            await self._blobs.write(blob, data)
+        except CarillonError:
+            await self._ownership.give_up(tenant_id, blob)
+            raise
+        return await self._ownership.stored(tenant_id, blob)
+
+    async def _collect(self, blob: str) -> None:
+        """Delete a blob that nobody owns. What fails stays on the list for the next sweep."""
+        try:
+            async with self._ownership.collecting(blob) as nobodys:
+                if nobodys:
+                    await self._blobs.delete(blob)
+        except CarillonError as error:
+            logger.warning("a blob waits for the next sweep: %s", error)
+
+    async def _tell(self, media: OwnedMedia) -> None:
+        for purge in self._purges:
+            await purge(media)
+
+    def _terms(self, plan: str) -> tuple[datetime | None, int | None]:
+        """Until when a plan keeps media, and how many bytes. None is without end."""
+        terms = self._plans.get(plan)
+        if terms is None:
+            raise SettingsError(f"the plan '{plan}' is in use but not in plans.yaml")
+        days = terms.retention_days
+        ends = None if days is None else self._now() + timedelta(days=days)
+        return ends, terms.storage_bytes
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
