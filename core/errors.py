@@ -20,6 +20,7 @@ not know HTTP dialects; it only carries a status, a stable `code` and safe text.
     ├── Conflict                      409 conflict
     ├── BodyTooLarge                  413 body_too_large
     ├── UnsupportedMediaType          415 unsupported_media_type
+    ├── RangeNotSatisfiable           416 range_not_satisfiable
     ├── LimitReached                  429 rate_limit_exceeded
     │   ├── BudgetSpent               429 insufficient_quota
     │   └── QueueFull                 429 queue_full
@@ -163,6 +164,13 @@ class UnsupportedMediaType(CarillonError):
 
     status_code = 415
     code = "unsupported_media_type"
+
+
+class RangeNotSatisfiable(CarillonError):
+    """A byte range that begins behind the end."""
+
+    status_code = 416
+    code = "range_not_satisfiable"
 
 
 class LimitReached(CarillonError):

@@ -19,13 +19,15 @@ from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from starlette.datastructures import QueryParams
+
 from auth.accounts import Page
 from auth.media import MediaOwnership, OwnedMedia
 from auth.plans import Plans
 from auth.principal import Principal
 from core.errors import CarillonError, InvalidRequest, NotFound, SettingsError
 from ingress.media.blobs import Blobs
-from ingress.media.kinds import kind_of
+from ingress.media.naming import hash_in, media_name
 from ingress.media.signing import SignedUrl, UrlSigner
 
 SWEEP_BATCH = 100
@@ -106,9 +108,19 @@ class MediaStore:
         """A tenant's own media. Raises NotFound."""
         return await self._ownership.find(tenant_id, blob)
 
-    async def shared(self, owner: str, blob: str) -> OwnedMedia:
-        """Media as a signed URL names them. Raises NotFound."""
-        return await self._ownership.shared(owner, blob)
+    async def granted(self, name: str, query: QueryParams) -> tuple[OwnedMedia, int]:
+        """Media as a signed URL names them, and the whole seconds that the URL has left.
+
+        Raises:
+            NotFound: no such name, deleted or expired.
+            Forbidden: the URL is not signed, or no longer good.
+        """
+        blob = hash_in(name)
+        grant = self._signer.check(name, query)
+        media = await self._ownership.shared(grant.owner, blob)
+        if media_name(media) != name:
+            raise NotFound("no such media")
+        return media, self._signer.left_s(grant.expires)
 
     async def page(
         self, tenant_id: str, after: str | None, limit: int, *, oldest_first: bool = False
@@ -128,21 +140,18 @@ class MediaStore:
         media = await self._ownership.release(tenant_id, blob)
         if media is None:
             raise NotFound("no such media")
-        await self._tell(media)
         await self._collect(blob)
+        for purge in self._purges:
+            await purge(media)
 
     def pieces(self, media: OwnedMedia, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """The bytes from `start` up to `end`, a bounded piece at a time."""
         return self._blobs.pieces(media.hash, start, end)
 
-    def name(self, media: OwnedMedia) -> str:
-        """What URLs call it: `hash.ext`."""
-        return f"{media.hash}.{kind_of(media.media_type).extension}"
-
     def signed(self, media: OwnedMedia) -> SignedUrl:
         """A fresh URL path, and when it expires."""
         ends = None if media.expires_at is None else media.expires_at.timestamp()
-        return self._signer.sign(self.name(media), media.owner, ends)
+        return self._signer.sign(media_name(media), media.owner, ends)
 
     def absolute(self, path: str, origin: str = "") -> str:
         """`path` as clients reach it."""
@@ -153,17 +162,17 @@ class MediaStore:
         return self.absolute(self.signed(media).path, origin)
 
     async def sweep(self) -> int:
-        """Delete what has expired and blobs that nobody owns; how many rows and blobs went."""
-        ended = await self._ownership.ended(SWEEP_BATCH)
-        for tenant_id, blob in ended:
-            media = await self._ownership.expire(tenant_id, blob)
-            if media is not None:
-                await self._tell(media)
-        garbage = await self._ownership.garbage(SWEEP_BATCH)
-        for blob in garbage:
-            await self._collect(blob)
+        """Delete what has expired and blobs that nobody owns; how much went.
+
+        Caches need no word: no URL outlives what it names.
+        """
+        gone = 0
+        for tenant_id, blob in await self._ownership.ended(SWEEP_BATCH):
+            gone += await self._ownership.expire(tenant_id, blob) is not None
+        for blob in await self._ownership.garbage(SWEEP_BATCH):
+            gone += await self._collect(blob)
         await self._blobs.sweep_drafts()
-        return len(ended) + len(garbage)
+        return gone
 
     async def _keep(self, tenant_id: str, plan: str, data: bytes, media_type: str) -> OwnedMedia:
         blob = await asyncio.to_thread(_digest, data)
@@ -177,7 +186,7 @@ class MediaStore:
             raise
         return await self._ownership.stored(tenant_id, blob)
 
-    async def _collect(self, blob: str) -> None:
+    async def _collect(self, blob: str) -> bool:
         """Delete a blob that nobody owns. What fails stays on the list for the next sweep."""
         try:
             async with self._ownership.collecting(blob) as nobodys:
@@ -185,10 +194,8 @@ class MediaStore:
                     await self._blobs.delete(blob)
         except CarillonError as error:
             logger.warning("a blob waits for the next sweep: %s", error)
-
-    async def _tell(self, media: OwnedMedia) -> None:
-        for purge in self._purges:
-            await purge(media)
+            return False
+        return True
 
     def _terms(self, plan: str) -> tuple[datetime | None, int | None]:
         """Until when a plan keeps media, and how many bytes. None is without end."""
