@@ -98,6 +98,11 @@ class Asked:
 def draw(rng: random.Random, scene: Scene) -> Asked:
     """Any question about `scene`."""
     kind = rng.choices(list(KINDS), [weight for _, weight in KINDS.values()])[0]
+    return draw_kind(rng, scene, kind)
+
+
+def draw_kind(rng: random.Random, scene: Scene, kind: str) -> Asked:
+    """A question of one kind, in some wording."""
     asked = KINDS[kind][0](rng, scene)
     return Asked(_worded(rng, asked.question), asked.answer, asked.kind)
 
