@@ -88,8 +88,9 @@ class Blobs:
             return
         draft = self._drafts() / secrets.token_hex(8)
         target = Path(path)
-        draft.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        Path(self._root).mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft.parent.mkdir(exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as file:
             file.write(data)
             file.flush()
