@@ -189,6 +189,17 @@ class Directory:
         key_id = key_id_of(key)
         if key_id is None:
             raise InvalidKey("the API key is not valid")
+        return await self._good(key_id, key)
+
+    async def principal_of(self, key_id: str) -> Principal:
+        """Who the key of that id acts for: for work that goes on when its request is over.
+
+        Raises InvalidKey, ExpiredKey: a job ends with the key that it was asked for with.
+        """
+        return await self._good(key_id, None)
+
+    async def _good(self, key_id: str, key: str | None) -> Principal:
+        """The principal of a key's id; `key`, where one was presented, must be that key."""
         owner = await self._database.row("SELECT tenant_id FROM api_keys WHERE id = $1", key_id)
         if owner is None:
             raise InvalidKey("the API key is not valid")
@@ -198,7 +209,9 @@ class Directory:
             " FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE k.id = $1",
             key_id,
         )
-        if row is None or not self._hasher.matches(key, row["key_hash"]) or not row["is_good"]:
+        if row is None or not row["is_good"]:
+            raise InvalidKey("the API key is not valid")
+        if key is not None and not self._hasher.matches(key, row["key_hash"]):
             raise InvalidKey("the API key is not valid")
         if row["expires_at"] is not None and row["expires_at"] <= datetime.now(UTC):
             raise ExpiredKey("the API key has expired")

@@ -12,6 +12,7 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
+from dbos import DBOS
 
 from core.errors import SettingsError, StoreUnavailable
 
@@ -24,10 +25,12 @@ CONNECT_TIMEOUT_S = 10.0
 def migrate(database_url: str) -> None:
     """Run every migration that the database lacks, all in one transaction.
 
+    The durable engine's tables are its own, in the schema `dbos`; it brings them up to date here.
     Blocks; call it outside an event loop (or in a thread). Raises StoreUnavailable when the
     server does not answer, SettingsError when the database is newer than this code.
     """
     asyncio.run(_migrate(database_url))
+    DBOS.migrate(database_url)
 
 
 async def _migrate(database_url: str) -> None:

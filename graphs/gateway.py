@@ -1,63 +1,35 @@
 """The gateway as a Serve application: HTTP ingress, authentication, admission, dispatch.
 
-Place in the path: the composition root of steps 1 to 5. It builds each part with the slice of
-settings it needs and hands them to `ingress`; it decides nothing about a request itself.
+Place in the path: where HTTP enters. It hands what `graphs.governed` built to `ingress`; it decides
+nothing about a request itself.
 
 Models arrive through `user_config`, which Serve applies without a restart: adding a model leaves
 streams that run alone.
 """
 
-import asyncio
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from pydantic import Field
 from ray import serve
 from ray.serve import Application as ServeApplication
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from auth.database import Database
-from auth.directory import Directory
-from auth.epochs import Epochs
-from auth.identify import Identifier
-from auth.isolation import TenantSalts
-from auth.keys import KeyHasher
+from auth.files import FileBook
+from auth.jobs import JobBook
 from auth.ledger import LedgerWriter
-from auth.pipeline import Pipeline
-from auth.plans import Limits, read_plans
 from auth.usage import Usage
-from auth.valkey import ValkeyAdmission
 from core.model import Frozen, ModelCard
-from core.settings import ROOT, StoreSettings, parse, state_directory
+from core.settings import parse
+from graphs.durable import DurableQueue
+from graphs.governed import Governed, GovernedArgs
 from graphs.scaling import published
-from ingress.access_log import AccessLog
 from ingress.application import Application
 from ingress.catalog import Catalog
-from ingress.dispatch import ServeDispatcher
-from ingress.path import RequestPath
-from ingress.readiness import Readiness
 from ingress.routes import Services, endpoints
-from ingress.telemetry import ServeTelemetry
-from ingress.waking import Waking
-
-RENEWALS_PER_LEASE = 4
 
 
-class GatewayArgs(Frozen):
+class GatewayArgs(GovernedArgs):
     """`args` of the gateway's application in `serve_config.yaml`."""
-
-    stores: StoreSettings = StoreSettings()
-    plans: str = "plans.yaml"
-    """Path of the plans, from the checkout when relative."""
-    answer_timeout_s: float = Field(600.0, gt=0)
-    """Longest wait for a model: for a whole answer, and for each piece of a stream."""
-    wake_patience_s: float = Field(30.0, ge=0)
-    """How long callers wait for a sleeping model to load before they get 503 and an estimate."""
-    lease_s: float = Field(60.0, gt=1)
-    """How long a reservation outlives a gateway that was killed."""
-    cache_ttl_s: float = Field(3600.0, gt=0)
-    cache_item_bytes: int = Field(2**20, gt=0)
-    """Longest answer that is cached."""
 
 
 class GatewayConfig(Frozen):
@@ -71,51 +43,29 @@ class Gateway:
     """One gateway replica."""
 
     def __init__(self, args: GatewayArgs) -> None:
-        stores = args.stores
-        pepper = stores.pepper.resolve()
-        plans = read_plans(ROOT / args.plans)
-        self.limits = Limits(plans)
-        self.valkey = Pipeline(stores.redis_url.resolve(), stores.timeout_s)
-        self.database = Database(stores.database_url.resolve(), stores.timeout_s)
-        hasher = KeyHasher(pepper)
-        self.directory = Directory(self.database, Epochs(self.valkey, stores.prefix), hasher, plans)
-        self.admission = ValkeyAdmission(
-            self.valkey, stores.prefix, args.lease_s, args.cache_ttl_s, args.cache_item_bytes
-        )
-        self.usage = Usage(self.database)
-        self.ledger = LedgerWriter(self.valkey, self.database, stores.prefix)
-        self.readiness = Readiness()
-        self.telemetry = ServeTelemetry(AccessLog(state_directory() / "logs"))
-        self.path = RequestPath(
-            Identifier(self.directory, hasher),
-            self.admission,
-            self.limits,
-            ServeDispatcher(
-                self.readiness,
-                Waking(self.readiness, args.wake_patience_s),
-                args.answer_timeout_s,
-            ),
-            TenantSalts(pepper),
-            self.telemetry,
-            renew_s=args.lease_s / RENEWALS_PER_LEASE,
-        )
+        self.governed = governed = Governed(args)
+        self.path = governed.path()
         self.services = Services(
             path=self.path,
-            directory=self.directory,
-            usage=self.usage,
-            admission=self.admission,
-            limits=self.limits,
-            ledger=self.ledger,
-            readiness=self.readiness,
-            checks={"valkey": self._check_valkey, "postgresql": self._check_postgresql},
+            directory=governed.directory,
+            usage=Usage(governed.database),
+            admission=governed.admission,
+            limits=governed.limits,
+            ledger=LedgerWriter(governed.valkey, governed.database, args.stores.prefix),
+            readiness=governed.readiness,
+            checks={
+                "valkey": governed.check_valkey,
+                "postgresql": governed.check_postgresql,
+            },
+            files=FileBook(governed.database),
+            jobs=JobBook(governed.database),
+            queue=DurableQueue(args.stores.database_url.resolve()),
+            media=governed.media,
+            upload_bytes=args.media.upload_bytes,
             decisions=published,
         )
         self.application = self._mount(GatewayConfig())
-        loop = asyncio.get_running_loop()
-        self._background = [
-            loop.create_task(self.readiness.run()),
-            loop.create_task(self.telemetry.run()),
-        ]
+        self._background = governed.start()
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Serve's hook for a changed `user_config`: swap the route table in one assignment."""
@@ -134,12 +84,6 @@ class Gateway:
         for task in self._background:
             if task.done():
                 raise RuntimeError("a background task of the gateway ended") from task.exception()
-
-    async def _check_valkey(self) -> None:
-        await self.valkey.call("PING")
-
-    async def _check_postgresql(self) -> None:
-        await self.database.execute("SELECT 1")
 
     def _mount(self, config: GatewayConfig) -> Application:
         return Application(endpoints(Catalog(config.models), self.services), _version())

@@ -98,22 +98,14 @@ class Exchange:
         Raises:
             ModelNotFound, InvalidRequest, UnknownParameter
         """
-        if model is None:
-            name = document.get("model")
-            if name is not None and not isinstance(name, str):
-                raise InvalidRequest("'model' must be a string", "model")
-            model = catalog.find(name, operation_name)
-        operation = model.operation(operation_name)
-        request = validate(operation.request, document)
-        return Call(
+        return call_of(
+            catalog,
+            operation_name,
+            document,
+            model,
             request_id=self.request_id,
             trace_id=self.trace_id,
             endpoint=self.endpoint,
-            model=model,
-            operation_name=operation_name,
-            operation=operation,
-            request=request,
-            streamed=bool(getattr(request, "stream", False)),
             cache=CachePolicy.from_header(self.http.headers.get("cache-control")),
             started=self.started,
             headers=self.headers,
@@ -121,6 +113,35 @@ class Exchange:
 
     def _too_large(self) -> BodyTooLarge:
         return BodyTooLarge(f"the body is over the limit of {self._max_body_bytes} bytes")
+
+
+def call_of(
+    catalog: Catalog,
+    operation_name: str,
+    document: dict[str, Any],
+    model: ServedModel | None = None,
+    **facts: Any,
+) -> Call:
+    """The call that `document` asks for; `facts` are the other fields of `Call`.
+
+    Raises:
+        ModelNotFound, InvalidRequest, UnknownParameter
+    """
+    if model is None:
+        name = document.get("model")
+        if name is not None and not isinstance(name, str):
+            raise InvalidRequest("'model' must be a string", "model")
+        model = catalog.find(name, operation_name)
+    operation = model.operation(operation_name)
+    request = validate(operation.request, document)
+    return Call(
+        model=model,
+        operation_name=operation_name,
+        operation=operation,
+        request=request,
+        streamed=bool(getattr(request, "stream", False)),
+        **facts,
+    )
 
 
 def validate(model: type[M], document: Any) -> M:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from auth.directory import Directory
+from auth.files import FileBook
+from auth.jobs import JobBook
 from auth.ledger import LedgerWriter
 from auth.plans import Limits
 from auth.usage import Usage
@@ -16,10 +18,16 @@ from auth.valkey import ValkeyAdmission
 from ingress.accounts import Accounts
 from ingress.administration import Administration
 from ingress.aliases import Aliases
+from ingress.batches import BatchEndpoints
 from ingress.catalog import Catalog
 from ingress.cluster import ClusterEndpoints
 from ingress.endpoint import Endpoint
+from ingress.files import Files
 from ingress.health import Health
+from ingress.job_kind import JobQueue
+from ingress.media.delivery import Delivery
+from ingress.media.library import Library
+from ingress.media.store import MediaStore
 from ingress.openai import OpenAI
 from ingress.path import RequestPath
 from ingress.readiness import Readiness
@@ -45,6 +53,12 @@ class Services:
     readiness: Readiness
     checks: Mapping[str, Callable[[], Awaitable[None]]]
     """By store: returns when it answers, raises CarillonError when it does not."""
+    files: FileBook
+    jobs: JobBook
+    queue: JobQueue
+    media: MediaStore
+    upload_bytes: int
+    """Largest upload of media."""
     decisions: Callable[[], list[dict[str, Any]]]
     """The autoscaler's latest."""
 
@@ -65,5 +79,9 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
     yield usage
     yield administration
     yield Health(path, catalog, services.readiness, services.checks, administration.ledger_lag)
+    yield Delivery(services.media)
+    yield Library(path, services.media, services.upload_bytes)
+    yield Files(path, services.files, services.media)
+    yield BatchEndpoints(path, services.files, services.jobs, services.queue)
     yield ClusterEndpoints(path, catalog, services.readiness, services.decisions)
     yield Aliases(path, catalog, openai, accounts, usage, administration)

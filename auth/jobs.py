@@ -1,0 +1,208 @@
+"""Jobs: work that outlives the request that asked for it, one row each.
+
+Place in the path: written by the gateway when a job is asked for, and by the jobs application
+while it runs. It holds what tenants may see; what is needed to go on after a crash is the durable
+engine's (`graphs.jobs`). A job that has ended never changes again.
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import asyncpg
+import orjson
+
+from auth.accounts import Page
+from auth.database import Database
+from auth.principal import Principal
+from core.errors import Conflict, NotFound
+
+ID_BYTES = 12
+MAX_PAGE = 100
+
+
+class JobStatus(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return self not in (JobStatus.QUEUED, JobStatus.IN_PROGRESS)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job as it was read."""
+
+    id: str
+    tenant_id: str
+    api_key_id: str
+    kind: str
+    model: str | None
+    request: dict[str, Any]
+    status: JobStatus
+    progress: float
+    """0 to 1."""
+    result: dict[str, Any]
+    error_code: str | None
+    error_message: str | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    expires_at: datetime | None
+
+
+class JobBook:
+    """The rows. Every method raises StoreUnavailable when PostgreSQL does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(
+        self,
+        principal: Principal,
+        kind: str,
+        prefix: str,
+        request: dict[str, Any],
+        model: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> Job:
+        """A new job of `principal`, queued. Its id begins with `prefix`."""
+        row = await self._database.row(
+            "INSERT INTO jobs (id, tenant_id, api_key_id, kind, model, request, expires_at)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *",
+            f"{prefix}{secrets.token_hex(ID_BYTES)}",
+            principal.tenant_id,
+            principal.key_id,
+            kind,
+            model,
+            orjson.dumps(request).decode(),
+            expires_at,
+        )
+        return _job(row)
+
+    async def find(self, tenant_id: str, kind: str, job_id: str) -> Job:
+        """A tenant's own job. Raises NotFound, also for another tenant's."""
+        row = await self._database.row(
+            "SELECT * FROM jobs WHERE id = $1 AND tenant_id = $2 AND kind = $3",
+            _text(job_id),
+            tenant_id,
+            kind,
+        )
+        return _job(row)
+
+    async def read(self, job_id: str) -> Job:
+        """A job by its id alone: for the application that runs it. Raises NotFound."""
+        return _job(await self._database.row("SELECT * FROM jobs WHERE id = $1", job_id))
+
+    async def page(self, tenant_id: str, kind: str, after: str | None, limit: int) -> Page[Job]:
+        """A tenant's jobs of one kind, newest first."""
+        limit = max(1, min(limit, MAX_PAGE))
+        rows = await self._database.fetch(
+            "SELECT * FROM jobs WHERE tenant_id = $1 AND kind = $2"
+            " AND ($3::text IS NULL OR (created_at, id) <"
+            " (SELECT created_at, id FROM jobs WHERE id = $3 AND tenant_id = $1))"
+            " ORDER BY created_at DESC, id DESC LIMIT $4",
+            tenant_id,
+            kind,
+            after and _text(after),
+            limit + 1,
+        )
+        return Page(tuple(_job(row) for row in rows[:limit]), len(rows) > limit)
+
+    async def begin(self, job_id: str) -> Job:
+        """Mark as running; harmless when it runs again after a crash."""
+        await self._database.execute(
+            "UPDATE jobs SET status = 'in_progress', started_at = coalesce(started_at, now())"
+            " WHERE id = $1 AND status IN ('queued', 'in_progress')",
+            job_id,
+        )
+        return await self.read(job_id)
+
+    async def advance(self, job_id: str, progress: float, result: dict[str, Any]) -> None:
+        """What is done so far."""
+        await self._database.execute(
+            "UPDATE jobs SET progress = greatest(progress, $2), result = result || $3::jsonb"
+            " WHERE id = $1 AND status = 'in_progress'",
+            job_id,
+            progress,
+            orjson.dumps(result).decode(),
+        )
+
+    async def complete(self, job_id: str, result: dict[str, Any]) -> None:
+        """The end, when all went well."""
+        await self._database.execute(
+            "UPDATE jobs SET status = 'completed', progress = 1, ended_at = now(),"
+            " result = result || $2::jsonb WHERE id = $1 AND status IN ('queued', 'in_progress')",
+            job_id,
+            orjson.dumps(result).decode(),
+        )
+
+    async def fail(self, job_id: str, code: str, message: str) -> None:
+        """The end, when something went wrong."""
+        await self._database.execute(
+            "UPDATE jobs SET status = 'failed', ended_at = now(), error_code = $2,"
+            " error_message = $3 WHERE id = $1 AND status IN ('queued', 'in_progress')",
+            job_id,
+            code,
+            message,
+        )
+
+    async def cancel(self, tenant_id: str, kind: str, job_id: str) -> Job:
+        """The end, because its tenant wants it. Raises NotFound, Conflict for one that ended."""
+        row = await self._database.row(
+            "UPDATE jobs SET status = 'cancelled', ended_at = now() WHERE id = $1"
+            " AND tenant_id = $2 AND kind = $3 AND status IN ('queued', 'in_progress') RETURNING *",
+            _text(job_id),
+            tenant_id,
+            kind,
+        )
+        if row is not None:
+            return _job(row)
+        job = await self.find(tenant_id, kind, job_id)
+        if job.status is JobStatus.CANCELLED:
+            return job
+        raise Conflict(f"the job has ended: it is {job.status.value}")
+
+    async def delete(self, tenant_id: str, kind: str, job_id: str) -> None:
+        """Forget a job that has ended. Raises NotFound, Conflict for one that runs."""
+        job = await self.find(tenant_id, kind, job_id)
+        if not job.status.is_final:
+            raise Conflict("the job has not ended: cancel it first")
+        await self._database.execute("DELETE FROM jobs WHERE id = $1", job.id)
+
+
+def _text(identifier: str) -> str:
+    """An id as PostgreSQL can take it; anything else names nothing."""
+    if not identifier.isascii() or not identifier.isprintable():
+        raise NotFound("no such id")
+    return identifier
+
+
+def _job(row: asyncpg.Record | None) -> Job:
+    if row is None:
+        raise NotFound("no such job")
+    return Job(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        api_key_id=row["api_key_id"],
+        kind=row["kind"],
+        model=row["model"],
+        request=orjson.loads(row["request"]),
+        status=JobStatus(row["status"]),
+        progress=row["progress"],
+        result=orjson.loads(row["result"]),
+        error_code=row["error_code"],
+        error_message=row["error_message"],
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        expires_at=row["expires_at"],
+    )

@@ -1,0 +1,172 @@
+"""Durable execution: a job's pieces, each done once, whatever is killed.
+
+Place in the path: under the jobs application, over DBOS, which keeps in PostgreSQL which steps of
+which workflow are done (https://docs.dbos.dev). What the steps do is `ingress.job_kind`'s; what
+tenants see is `auth.jobs`'s. It knows neither models nor callers.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+from dbos import DBOS, DBOSClient, DBOSConfig, error
+from pydantic import SecretStr
+from sqlalchemy.exc import SQLAlchemyError
+
+from auth.jobs import Job, JobBook
+from core.errors import CarillonError, ModelUnavailable, StoreUnavailable, Unavailable
+from ingress.job_kind import JobKind, Outcome
+
+T = TypeVar("T")
+NAME = "carillon"
+WORKFLOW = "job"
+QUEUE = "jobs"
+VERSION = "1"
+"""Of the workflow below: jobs begun by another version wait for a process that has it."""
+EXECUTOR = "jobs"
+"""One name for all processes that ever run jobs: a new one takes over what an old one left."""
+RECOVERIES = 100
+ATTEMPTS = 8
+FIRST_RETRY_S = 1.0
+POLL_S = 0.25
+
+
+class Durable:
+    """Runs jobs in this process.
+
+    Args:
+        database_url: PostgreSQL's; DBOS makes its own schema there.
+        kinds: by name.
+        concurrency: how many jobs at once.
+    """
+
+    def __init__(
+        self, database_url: SecretStr, book: JobBook, kinds: Mapping[str, JobKind], concurrency: int
+    ) -> None:
+        self._book = book
+        self._kinds = kinds
+        self._concurrency = concurrency
+        # Stores and handles belong to this loop; DBOS has a loop of its own.
+        self._loop = asyncio.get_running_loop()
+        config: DBOSConfig = {
+            "name": NAME,
+            "system_database_url": database_url.get_secret_value(),
+            "application_version": VERSION,
+            "executor_id": EXECUTOR,
+            "log_level": "WARNING",
+            "enable_otlp": False,
+        }
+        DBOS(config=config)
+        self._declare()
+
+    async def launch(self) -> None:
+        """Begin to run jobs: those that a dead process left first."""
+        await asyncio.to_thread(DBOS.launch)
+        await asyncio.to_thread(
+            DBOS.register_queue,
+            QUEUE,
+            worker_concurrency=self._concurrency,
+            polling_interval_sec=POLL_S,
+        )
+
+    async def stop(self) -> None:
+        """Cease, leaving what runs to whoever comes next."""
+        await asyncio.to_thread(DBOS.destroy)
+
+    def _declare(self) -> None:
+        retried = DBOS.step(
+            retries_allowed=True,
+            should_retry=_may_pass,
+            max_attempts=ATTEMPTS,
+            interval_seconds=FIRST_RETRY_S,
+            preemptible=True,
+        )
+
+        @retried
+        async def begin(job_id: str) -> int:
+            return await self._here(self._begin(job_id))
+
+        @retried
+        async def piece(job_id: str, index: int) -> Outcome:
+            return await self._here(self._piece(job_id, index))
+
+        @retried
+        async def finish(job_id: str, outcomes: list[Outcome]) -> None:
+            await self._here(self._finish(job_id, outcomes))
+
+        @retried
+        async def fail(job_id: str, code: str, message: str) -> None:
+            await self._here(self._book.fail(job_id, code, message))
+
+        @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=RECOVERIES)
+        async def job(job_id: str) -> None:
+            try:
+                count = await begin(job_id)
+                outcomes = [await piece(job_id, index) for index in range(count)]
+                await finish(job_id, outcomes)
+            except CarillonError as fault:
+                await fail(job_id, fault.code, fault.message)
+            except error.DBOSMaxStepRetriesExceeded:
+                await fail(job_id, ModelUnavailable.code, "a part it needs stayed away too long")
+
+    async def _begin(self, job_id: str) -> int:
+        job = await self._book.begin(job_id)
+        return 0 if job.status.is_final else await self._kinds[job.kind].plan(job)
+
+    async def _piece(self, job_id: str, index: int) -> Outcome:
+        job = await self._book.read(job_id)
+        if job.status.is_final:
+            return {}
+        return await self._kinds[job.kind].piece(job, index)
+
+    async def _finish(self, job_id: str, outcomes: list[Outcome]) -> None:
+        job = await self._book.read(job_id)
+        if not job.status.is_final:
+            await self._book.complete(job_id, await self._kinds[job.kind].finish(job, outcomes))
+
+    async def _here(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run in the loop that owns the stores; cancelled there when cancelled here."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+
+class DurableQueue:
+    """Hands jobs over from another process: the gateway."""
+
+    def __init__(self, database_url: SecretStr) -> None:
+        self._url = database_url
+        self._client: DBOSClient | None = None
+
+    async def enqueue(self, job: Job) -> None:
+        """Have `job` run, now or when a process is there that can. Twice is once."""
+        await self._run(
+            lambda client: client.enqueue(
+                {
+                    "workflow_name": WORKFLOW,
+                    "queue_name": QUEUE,
+                    "workflow_id": job.id,
+                    "app_version": VERSION,
+                    "application_name": NAME,
+                },
+                job.id,
+            )
+        )
+
+    async def cancel(self, job: Job) -> None:
+        """Stop `job`; the piece under way is cancelled too."""
+        await self._run(lambda client: client.cancel_workflow(job.id))
+
+    async def _run(self, work: Callable[[DBOSClient], object]) -> None:
+        try:
+            await asyncio.to_thread(lambda: work(self._connected()))
+        except (SQLAlchemyError, error.DBOSException, OSError) as fault:
+            raise StoreUnavailable("the job queue does not answer", retry_after_s=1.0) from fault
+
+    def _connected(self) -> DBOSClient:
+        if self._client is None:
+            self._client = DBOSClient(system_database_url=self._url.get_secret_value())
+        return self._client
+
+
+def _may_pass(fault: BaseException) -> bool:
+    """Whether waiting can help. What a model answered is an answer."""
+    return isinstance(fault, Unavailable)

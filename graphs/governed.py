@@ -1,0 +1,110 @@
+"""What stands behind the request path, built once: stores, accounts, admission, dispatch.
+
+Place in the path: the composition root that the gateway and the jobs application share, so that a
+call made by a job is governed exactly as one made over HTTP. It decides nothing about a request
+and has no routes.
+"""
+
+import asyncio
+
+from pydantic import Field
+
+from auth.database import Database
+from auth.directory import Directory
+from auth.epochs import Epochs
+from auth.identify import Identifier
+from auth.isolation import TenantSalts
+from auth.keys import KeyHasher
+from auth.pipeline import Pipeline
+from auth.plans import Limits, read_plans
+from auth.valkey import ValkeyAdmission
+from core.model import Frozen
+from core.settings import ROOT, StoreSettings, state_directory
+from ingress.access_log import AccessLog
+from ingress.dispatch import ServeDispatcher
+from ingress.media.purge import AnswersPurge
+from ingress.media.settings import MediaSettings, open_media_store
+from ingress.path import Identifier as IdentifierProtocol
+from ingress.path import RequestPath
+from ingress.readiness import Readiness
+from ingress.telemetry import ServeTelemetry
+from ingress.waking import Waking
+
+RENEWALS_PER_LEASE = 4
+
+
+class GovernedArgs(Frozen):
+    """`args` that the gateway and the jobs application have in common."""
+
+    stores: StoreSettings = StoreSettings()
+    plans: str = "plans.yaml"
+    """Path of the plans, from the checkout when relative."""
+    answer_timeout_s: float = Field(600.0, gt=0)
+    """Longest wait for a model: for a whole answer, and for each piece of a stream."""
+    wake_patience_s: float = Field(30.0, ge=0)
+    """How long callers wait for a sleeping model to load before they get 503 and an estimate."""
+    lease_s: float = Field(60.0, gt=1)
+    """How long a reservation outlives a gateway that was killed."""
+    cache_ttl_s: float = Field(3600.0, gt=0)
+    cache_item_bytes: int = Field(2**20, gt=0)
+    """Longest answer that is cached."""
+    media: MediaSettings = MediaSettings()
+    """Where generated media are kept."""
+
+
+class Governed:
+    """The parts. Made inside the event loop that will use them."""
+
+    def __init__(self, args: GovernedArgs) -> None:
+        stores = args.stores
+        self.pepper = stores.pepper.resolve()
+        self.plans = read_plans(ROOT / args.plans)
+        self.limits = Limits(self.plans)
+        self.valkey = Pipeline(stores.redis_url.resolve(), stores.timeout_s)
+        self.database = Database(stores.database_url.resolve(), stores.timeout_s)
+        self.hasher = KeyHasher(self.pepper)
+        epochs = Epochs(self.valkey, stores.prefix)
+        self.directory = Directory(self.database, epochs, self.hasher, self.plans)
+        self.admission = ValkeyAdmission(
+            self.valkey, stores.prefix, args.lease_s, args.cache_ttl_s, args.cache_item_bytes
+        )
+        self.media = open_media_store(
+            args.media,
+            state_directory(),
+            self.pepper,
+            self.database,
+            self.plans,
+            (AnswersPurge(self.admission.cache_clear),),
+        )
+        self.readiness = Readiness()
+        self.telemetry = ServeTelemetry(AccessLog(state_directory() / "logs"))
+        self._args = args
+
+    def path(self, identifier: IdentifierProtocol | None = None) -> RequestPath:
+        """Steps 2 to 5, identifying callers by their keys unless told otherwise."""
+        return RequestPath(
+            identifier or Identifier(self.directory, self.hasher),
+            self.admission,
+            self.limits,
+            ServeDispatcher(
+                self.readiness,
+                Waking(self.readiness, self._args.wake_patience_s),
+                self._args.answer_timeout_s,
+            ),
+            TenantSalts(self.pepper),
+            self.telemetry,
+            renew_s=self._args.lease_s / RENEWALS_PER_LEASE,
+        )
+
+    def start(self) -> list[asyncio.Task[None]]:
+        """What runs beside requests. The owner watches these tasks in its health check."""
+        loop = asyncio.get_running_loop()
+        return [loop.create_task(self.readiness.run()), loop.create_task(self.telemetry.run())]
+
+    async def check_valkey(self) -> None:
+        """Raises StoreUnavailable when Valkey does not answer."""
+        await self.valkey.call("PING")
+
+    async def check_postgresql(self) -> None:
+        """Raises StoreUnavailable when PostgreSQL does not answer."""
+        await self.database.execute("SELECT 1")

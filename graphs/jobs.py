@@ -1,0 +1,95 @@
+"""Jobs as a Serve application: batches and other work that outlives its request.
+
+Place in the path: beside the gateway. Each call that a job makes goes through the same request
+path, on the rights, limits and budget of the key that asked for it. It also sweeps media that have
+expired. It has no HTTP route.
+"""
+
+import asyncio
+from typing import Any
+
+from pydantic import Field
+from ray import serve
+from ray.serve import Application
+
+from auth.directory import Directory
+from auth.files import FileBook
+from auth.jobs import JobBook
+from auth.principal import Principal
+from core.settings import parse
+from graphs.batches import Batches
+from graphs.durable import Durable
+from graphs.gateway import GatewayConfig
+from graphs.governed import Governed, GovernedArgs
+from ingress.catalog import Catalog
+from ingress.media.sweeper import MediaSweeper
+
+
+class JobsArgs(GovernedArgs):
+    """`args` of the jobs application in `serve_config.yaml`."""
+
+    concurrency: int = Field(8, ge=1)
+    """Jobs that run at once; the others wait."""
+
+
+class KeyIds:
+    """Step 2 for jobs: principals by the id of the key, read anew for every call."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    async def identify(self, key: str) -> Principal:
+        return await self._directory.principal_of(key)
+
+    def forget(self, key: str, stale: Principal) -> None:
+        """Nothing is remembered."""
+
+    async def is_current(self, principal: Principal) -> bool:
+        return True
+
+
+class Jobs:
+    """One process that runs jobs. What it leaves when it dies, the next one goes on with."""
+
+    def __init__(self, args: JobsArgs) -> None:
+        self.governed = governed = Governed(args)
+        path = governed.path(KeyIds(governed.directory))
+        book = JobBook(governed.database)
+        files = FileBook(governed.database)
+        self.batches = Batches(path, book, files, governed.media)
+        kinds = {kind.name: kind for kind in (self.batches,)}
+        url = args.stores.database_url.resolve()
+        self.durable = Durable(url, book, kinds, args.concurrency)
+        sweeper = MediaSweeper(governed.media)
+        loop = asyncio.get_running_loop()
+        self._background = [*governed.start(), loop.create_task(sweeper.run())]
+        self._launched = False
+
+    async def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Serve's hook: the models that jobs may call. Jobs begin when they are known."""
+        config = parse(GatewayConfig, user_config, "user_config of the jobs application")
+        self.batches.catalog = Catalog(config.models)
+        if not self._launched:
+            self._launched = True
+            await self.durable.launch()
+
+    def check_health(self) -> None:
+        """Raises when a background task has died, so that Serve replaces this replica."""
+        for task in self._background:
+            if task.done():
+                raise RuntimeError("a task of the jobs application ended") from task.exception()
+
+
+def build(args: JobsArgs) -> Application:
+    """The application that runs jobs. One replica: it takes over what another one left."""
+    deployment = serve.deployment(
+        name="Jobs",
+        num_replicas=1,
+        max_ongoing_requests=100,
+        max_queued_requests=100,
+        health_check_period_s=5,
+        graceful_shutdown_timeout_s=10,
+        ray_actor_options={"num_cpus": 0.1},
+    )
+    application: Application = deployment(Jobs).bind(args)
+    return application

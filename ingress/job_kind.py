@@ -1,0 +1,43 @@
+"""What a kind of job must say of itself, so that it can go on where it was stopped.
+
+Place in the path: between the routes that ask for jobs and `graphs.jobs`, which runs them. A job
+is a row of pieces. Each piece is done once: when the process dies, those that were finished are
+not repeated, the one that was under way is.
+"""
+
+from typing import Any, Protocol
+
+from auth.jobs import Job
+
+Outcome = dict[str, Any]
+"""JSON; what is large belongs in the media store."""
+
+
+class JobKind(Protocol):
+    """One kind of job. Methods raise CarillonError; Unavailable means: try this again."""
+
+    name: str
+
+    async def plan(self, job: Job) -> int:
+        """How many pieces there are."""
+        ...
+
+    async def piece(self, job: Job, index: int) -> Outcome:
+        """Do one piece. It may have been begun before, by a process that died."""
+        ...
+
+    async def finish(self, job: Job, outcomes: list[Outcome]) -> Outcome:
+        """Put the pieces together: what the job's row keeps as its result."""
+        ...
+
+
+class JobQueue(Protocol):
+    """Where jobs are handed over. Raises StoreUnavailable."""
+
+    async def enqueue(self, job: Job) -> None:
+        """Have it run, even if nothing runs jobs at this moment. Twice is once."""
+        ...
+
+    async def cancel(self, job: Job) -> None:
+        """Stop it where it is."""
+        ...

@@ -1,0 +1,63 @@
+"""A process that runs jobs, for tests that kill it: `python -m tests.graphs.job_process URL LOG`.
+
+Its jobs have as many pieces as their request says; each piece is a line in LOG. A piece may be
+told to take long, to fail for a while, or to fail for good.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from auth.database import Database
+from auth.jobs import Job, JobBook
+from core.errors import InvalidRequest, ModelUnavailable
+from graphs.durable import Durable
+
+
+class Counting:
+    """Writes down what it does."""
+
+    name = "counting"
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    async def plan(self, job: Job) -> int:
+        self._note(job, "plan")
+        return int(job.request["pieces"])
+
+    async def piece(self, job: Job, index: int) -> dict[str, int]:
+        self._note(job, f"begin {index}")
+        if index == job.request.get("fails_at"):
+            raise InvalidRequest("this piece can never be done", "pieces")
+        if index == job.request.get("away_at") and self._seen(job, f"begin {index}") < 3:
+            raise ModelUnavailable("not there yet")
+        if index == job.request.get("slow_at") and self._seen(job, f"begin {index}") == 1:
+            await asyncio.sleep(60)
+        self._note(job, f"done {index}")
+        return {"index": index}
+
+    async def finish(self, job: Job, outcomes: list[dict[str, int]]) -> dict[str, int]:
+        return {"sum": sum(outcome["index"] for outcome in outcomes)}
+
+    def _note(self, job: Job, what: str) -> None:
+        with self.log.open("a") as file:
+            file.write(f"{job.id} {what}\n")
+
+    def _seen(self, job: Job, what: str) -> int:
+        return self.log.read_text().splitlines().count(f"{job.id} {what}")
+
+
+async def main(url: str, log: Path) -> None:
+    book = JobBook(Database(SecretStr(url)))
+    kind = Counting(log)
+    durable = Durable(SecretStr(url), book, {kind.name: kind}, 4)
+    await durable.launch()
+    print("ready", flush=True)  # noqa: T201  # what the test waits for
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))

@@ -1,0 +1,170 @@
+"""Jobs on real PostgreSQL, in a process that is killed: no piece is done twice, none is lost."""
+
+import asyncio
+import signal
+import sys
+from contextlib import asynccontextmanager
+
+import pytest
+from pydantic import SecretStr
+
+from auth.database import Database
+from auth.jobs import JobBook, JobStatus
+from auth.principal import Principal
+from core.errors import Conflict, NotFound
+from core.settings import ROOT
+from graphs.durable import DurableQueue
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+async def database(database_url):
+    database = Database(SecretStr(database_url))
+    for tenant in ("jobs-1", "jobs-2"):
+        await database.execute(
+            "INSERT INTO tenants (id, name, plan) VALUES ($1, $1, 'free') ON CONFLICT DO NOTHING",
+            tenant,
+        )
+    yield database
+    await database.aclose()
+
+
+@pytest.fixture
+def book(database):
+    return JobBook(database)
+
+
+@pytest.fixture
+def queue(database_url):
+    return DurableQueue(SecretStr(database_url))
+
+
+@pytest.fixture
+def log(tmp_path):
+    path = tmp_path / "log"
+    path.touch()
+    return path
+
+
+def principal(tenant="jobs-1"):
+    return Principal(tenant_id=tenant, key_id="k", plan="free", epoch="0", scopes=frozenset())
+
+
+@asynccontextmanager
+async def runner(url, log):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.graphs.job_process",
+        url,
+        str(log),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        assert (await process.stdout.readline()).strip() == b"ready"
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+
+
+async def until(condition, seconds=60):
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.05)
+
+
+async def ended(book, job):
+    async def is_final():
+        return (await book.read(job.id)).status.is_final
+
+    await until(is_final)
+    return await book.read(job.id)
+
+
+async def added(book, queue, **request):
+    job = await book.add(principal(), "counting", "job_", request)
+    await queue.enqueue(job)
+    return job
+
+
+def notes(log, job):
+    lines = [line.split(" ", 1) for line in log.read_text().splitlines()]
+    return [what for name, what in lines if name == job.id]
+
+
+async def test_a_job_runs_even_if_nobody_was_there_when_it_was_asked_for(
+    database_url, book, queue, log
+):
+    job = await added(book, queue, pieces=3)
+    await queue.enqueue(job)
+    async with runner(database_url, log):
+        end = await ended(book, job)
+    assert end.status is JobStatus.COMPLETED
+    assert end.result == {"sum": 3}
+    assert notes(log, job).count("plan") == 1
+
+
+async def test_a_killed_process_repeats_nothing_that_was_finished(database_url, book, queue, log):
+    job = await added(book, queue, pieces=6, slow_at=3)
+
+    async def at_the_slow_piece():
+        return "begin 3" in notes(log, job)
+
+    async with runner(database_url, log) as process:
+        await until(at_the_slow_piece)
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+    async with runner(database_url, log):
+        end = await ended(book, job)
+    assert end.status is JobStatus.COMPLETED
+    assert end.result == {"sum": 15}
+    done = notes(log, job)
+    assert [done.count(f"begin {index}") for index in range(6)] == [1, 1, 1, 2, 1, 1]
+    assert [done.count(f"done {index}") for index in range(6)] == [1] * 6
+
+
+async def test_what_is_away_is_waited_for_and_what_is_wrong_is_not(database_url, book, queue, log):
+    away = await added(book, queue, pieces=2, away_at=1)
+    wrong = await added(book, queue, pieces=4, fails_at=1)
+    async with runner(database_url, log):
+        assert (await ended(book, away)).status is JobStatus.COMPLETED
+        end = await ended(book, wrong)
+    assert end.status is JobStatus.FAILED
+    assert end.error_code == "invalid_request"
+    assert end.error_message == "this piece can never be done"
+    assert notes(log, wrong).count("begin 1") == 1
+    assert "begin 2" not in notes(log, wrong)
+
+
+async def test_a_cancelled_job_stops_where_it_is(database_url, book, queue, log):
+    job = await added(book, queue, pieces=3, slow_at=1)
+
+    async def at_the_slow_piece():
+        return "begin 1" in notes(log, job)
+
+    async with runner(database_url, log):
+        await until(at_the_slow_piece)
+        await book.cancel("jobs-1", "counting", job.id)
+        await queue.cancel(job)
+        await asyncio.sleep(2)
+        assert notes(log, job)[-1] == "begin 1"
+    assert (await book.read(job.id)).status is JobStatus.CANCELLED
+    with pytest.raises(Conflict):
+        other = await book.add(principal(), "counting", "job_", {})
+        await book.complete(other.id, {})
+        await book.cancel("jobs-1", "counting", other.id)
+
+
+async def test_tenants_do_not_see_each_others_jobs(book):
+    job = await book.add(principal(), "counting", "job_", {"pieces": 1})
+    with pytest.raises(NotFound):
+        await book.find("jobs-2", "counting", job.id)
+    with pytest.raises(NotFound):
+        await book.cancel("jobs-2", "counting", job.id)
+    assert not (await book.page("jobs-2", "counting", None, 20)).items
+    assert job.id in {each.id for each in (await book.page("jobs-1", "counting", None, 20)).items}
