@@ -165,7 +165,8 @@ async def test_the_same_content_of_two_tenants_is_one_blob_with_two_owners(media
 async def test_lists_are_pages_in_either_order(media, tenant):
     ids = [(await media.client.post("/v1/media", content=png(100))).json()["id"] for _ in range(5)]
     for order, expected in (("asc", ids), ("desc", ids[::-1])):
-        seen, query = [], f"/v1/media?limit=2&order={order}"
+        seen: list[str] = []
+        query = f"/v1/media?limit=2&order={order}"
         while True:
             page = (await media.client.get(query + (f"&after={seen[-1]}" if seen else ""))).json()
             assert page["first_id"] == page["data"][0]["id"]

@@ -22,9 +22,10 @@ def digest(data: bytes) -> str:
 
 async def is_there(media, data: bytes) -> bool:
     try:
-        return await media.blobs.size(digest(data)) == len(data)
+        size: int = await media.blobs.size(digest(data))
     except NotFound:
         return False
+    return size == len(data)
 
 
 async def sweep_everything(media) -> None:
