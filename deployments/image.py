@@ -2,8 +2,8 @@
 
 Place in the path: step 4. Each picture of a request is one item of the batch queue; items that
 agree in size, steps, guidance and add-ons are drawn in one batch, each from its own seed, so that
-a picture does not depend on its company. Large sizes are drawn at most at the model's own size
-times `oversize` and then enlarged. It does not keep pictures: answers carry them.
+a picture does not depend on its company. Sizes over the model's own are drawn in its area and then
+enlarged. It does not keep pictures: answers carry them.
 """
 
 import asyncio
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 FIDELITY = {"high": 0.7, "low": 1.0, None: 1.0}
 """Share of the usual strength when a caller asks to keep more of its picture."""
 SEED_BITS = 31
+LEAST_CELLS = 4
+"""Shortest side of a drawn picture, in steps of the model's grid."""
 
 
 class ImageSettings(LoadSettings):
@@ -62,7 +64,7 @@ class ImageSettings(LoadSettings):
     side: int | None = Field(None, ge=MIN_SIDE)
     """Side in pixels of the square picture that `size: auto` draws; None is the model's own."""
     oversize: float = Field(2.0, ge=1)
-    """Most that a drawn picture's side exceeds the model's own; larger ones are enlarged."""
+    """Most that the longer side of a drawn picture exceeds the model's own. Its area never does."""
     max_batch: int = Field(4, ge=1)
     """Pictures drawn at once."""
     batch_wait_ms: float = Field(5.0, ge=0)
@@ -221,15 +223,18 @@ class Image:
 
     def _drawn_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The size to draw in: the same proportions, within what the model can, on its grid."""
-        most = self.pipelines.native_side * self.settings.oversize
-        shrink = min(1.0, most / max(size), self._area_shrink(size))
-        grid = self.pipelines.grid
-        width, height = (max(grid, math.floor(side * shrink / grid) * grid) for side in size)
+        native = min(self.pipelines.native_side, AUTO_SIDE)
+        scale = min(
+            native * self.settings.oversize / max(size), native / math.sqrt(math.prod(size))
+        )
+        width, height = (self._on_grid(side, scale) for side in size)
         return width, height
 
-    def _area_shrink(self, size: tuple[int, int]) -> float:
-        """Shrinks larger pictures to the area that the model was trained on."""
-        return min(1.0, self.pipelines.native_side / math.sqrt(size[0] * size[1]))
+    def _on_grid(self, side: int, scale: float) -> int:
+        """`side` scaled, on the model's grid, and not above `side` unless that is tiny."""
+        grid = self.pipelines.grid
+        most = max(side // grid, LEAST_CELLS)
+        return grid * min(max(round(side * scale / grid), LEAST_CELLS), most)
 
     def _job(
         self, request: Drawing, call: CallContext, kind: Kind, original: Original | None

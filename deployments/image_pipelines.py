@@ -137,7 +137,7 @@ class Pipelines:
         from diffusers import DiffusionPipeline
 
         settings = self.settings
-        options: dict[str, Any] = {"torch_dtype": self.dtype}
+        options: dict[str, Any] = {"dtype": self.dtype}
         if settings.quantization is not None:
             options["quantization_config"] = _quantization(settings.quantization)
         try:
@@ -188,7 +188,7 @@ class Pipelines:
             if loaded == name:
                 return pipeline.controlnet
         source = locate(self.settings.controlnets[name])
-        net = ControlNetModel.from_pretrained(source, torch_dtype=self.dtype)
+        net = ControlNetModel.from_pretrained(source, dtype=self.dtype)
         return net.to(self.settings.device)
 
     def _add_lora(self, name: str, source: str) -> None:
