@@ -140,7 +140,7 @@ class Run:
         self.naming = Naming()
         if options.start:
             started = StableDiffusionPipeline.from_pretrained(
-                options.start, torch_dtype=torch.float32, safety_checker=None
+                options.start, dtype=torch.float32, safety_checker=None
             )
             self.tokenizer, self.autoencoder = started.tokenizer, started.vae
             self.text, self.denoiser = started.text_encoder, started.unet

@@ -1,0 +1,209 @@
+"""Images over HTTP: OpenAI's `/v1/images`, the styles, and older paths for the same.
+
+Place in the path: step 1 for pictures. Uploads reach the model as bytes; it judges them. Answers
+are the model's own JSON; only when a caller wants URLs are the pictures put in the media store
+here, after the call was settled. It does not decode pictures.
+
+    POST /api/text-to-image         POST /v1/images/generations
+    POST /api/v1/generate/image     POST /v1/images/generations
+    POST /api/image-to-image        POST /v1/images/edits
+    GET  /styles                    GET  /v1/images/styles
+"""
+
+import base64
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+
+from auth.principal import Principal, Scope
+from core.errors import InvalidRequest
+from core.images import ImageRequest
+from core.styles import styles
+from ingress.call import CachePolicy, Call
+from ingress.catalog import Catalog
+from ingress.endpoint import Endpoint
+from ingress.exchange import Exchange, validate
+from ingress.forms import FORM_TYPE, Form, read_form
+from ingress.media.origin import origin_of
+from ingress.media.store import Publisher
+from ingress.path import Answer, RequestPath
+from ingress.rendering import openai_body
+from ingress.responses import StreamResponse, answer_response, json_response
+
+MAX_UPLOAD_BYTES = 64 * 2**20
+"""Of a whole form: a picture, a mask and a control picture."""
+UPLOADS = ("image", "mask", "control_image")
+MAX_FILES = 16
+FRESH = CachePolicy(read=False, write=False)
+
+
+class PictureRequest(BaseModel):
+    """POST /api/text-to-image and /api/v1/generate/image."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: str
+    style: str | None = None
+    size: str | None = None
+    model: str | None = None
+    negative_prompt: str | None = None
+    seed: int | None = None
+
+
+class Images:
+    """Handlers over the request path.
+
+    Args:
+        publisher: where pictures go when a caller wants URLs; None refuses to make any.
+    """
+
+    def __init__(
+        self, path: RequestPath, catalog: Catalog, publisher: Publisher | None = None
+    ) -> None:
+        self._path = path
+        self._catalog = catalog
+        self._publisher = publisher
+
+    def endpoints(self) -> list[Endpoint]:
+        return [
+            Endpoint(
+                "POST", "/v1/images/generations", self.generate, "Text to image", ImageRequest
+            ),
+            self._upload("/v1/images/edits", self.edit, "Image to image, inpainting"),
+            self._upload("/v1/images/variations", self.vary, "Variations of an image"),
+            Endpoint("GET", "/v1/images/styles", self.styles, "Styles that prompts can name"),
+            Endpoint("POST", "/api/text-to-image", self.text_to_image, "Alias", PictureRequest),
+            Endpoint("POST", "/api/v1/generate/image", self.text_to_image, "Alias", PictureRequest),
+            self._upload("/api/image-to-image", self.image_to_image, "Alias of edits"),
+            Endpoint("GET", "/styles", self.style_names, "Alias of /v1/images/styles"),
+        ]
+
+    async def generate(self, exchange: Exchange) -> Response:
+        """JSON in; JSON or events out."""
+        principal = await self._principal(exchange)
+        return await self._run(exchange, principal, "generate", await exchange.document())
+
+    async def edit(self, exchange: Exchange) -> Response:
+        """A form, or JSON with pictures in base64."""
+        principal = await self._principal(exchange)
+        return await self._run(exchange, principal, "edit", await _document(exchange))
+
+    async def vary(self, exchange: Exchange) -> Response:
+        principal = await self._principal(exchange)
+        return await self._run(exchange, principal, "variation", await _document(exchange))
+
+    async def styles(self, exchange: Exchange) -> Response:
+        await self._path.authorize(exchange.key, Scope.INFERENCE)
+        data = [
+            {"id": name, "object": "image.style", "description": style.description}
+            for name, style in styles().items()
+        ]
+        return json_response({"object": "list", "data": data})
+
+    async def style_names(self, exchange: Exchange) -> Response:
+        await self._path.authorize(exchange.key, Scope.INFERENCE)
+        return json_response({"styles": list(styles())})
+
+    async def text_to_image(self, exchange: Exchange) -> Response:
+        principal = await self._principal(exchange)
+        request = validate(PictureRequest, await exchange.document())
+        document = request.model_dump(exclude_none=True)
+        return await self._plain(exchange, principal, "generate", document)
+
+    async def image_to_image(self, exchange: Exchange) -> Response:
+        principal = await self._principal(exchange)
+        return await self._plain(exchange, principal, "edit", await _document(exchange))
+
+    def _upload(self, path: str, handler: Any, summary: str) -> Endpoint:
+        return Endpoint("POST", path, handler, summary, max_body_bytes=MAX_UPLOAD_BYTES)
+
+    async def _principal(self, exchange: Exchange) -> Principal:
+        return await self._path.identify(exchange.key, Scope.INFERENCE)
+
+    async def _run(
+        self, exchange: Exchange, principal: Principal, operation: str, document: dict[str, Any]
+    ) -> Response:
+        call = self._call(exchange, operation, document)
+        if call.streamed:
+            stream = await self._path.stream(call, exchange.key, principal)
+            return StreamResponse(stream, openai_body)
+        answer = await self._path.answer(call, exchange.key, principal)
+        if not _wants_url(call):
+            return answer_response(answer)
+        return json_response(await self._with_urls(exchange, principal, call, answer))
+
+    async def _plain(
+        self, exchange: Exchange, principal: Principal, operation: str, document: dict[str, Any]
+    ) -> Response:
+        """The first picture in the flat answer of the older paths."""
+        call = self._call(exchange, operation, document)
+        if call.streamed:
+            raise InvalidRequest("this path does not stream; /v1/images does", "stream")
+        answer = await self._path.answer(call, exchange.key, principal)
+        body = orjson.loads(answer.body)
+        picture = body["data"][0]
+        plain = {
+            "success": True,
+            "image": picture["b64_json"],
+            "format": body["output_format"],
+            "size": body["size"],
+            "model": body["model"],
+            "prompt": document.get("prompt"),
+            "style": document.get("style"),
+            "seed": picture["seed"],
+        }
+        if _wants_url(call):
+            (published,) = (await self._with_urls(exchange, principal, call, answer))["data"][:1]
+            plain = {"image_url": published["url"]} | plain
+            del plain["image"]
+        return json_response(plain)
+
+    def _call(self, exchange: Exchange, operation: str, document: dict[str, Any]) -> Call:
+        call = exchange.call(self._catalog, operation, document)
+        if _wants_url(call) and self._publisher is None:
+            raise InvalidRequest(
+                "no media store is configured here: ask for 'b64_json'", "response_format"
+            )
+        if getattr(call.request, "seed", None) is None:
+            # Whoever names no seed wants another picture each time, not the last one again.
+            call.cache = FRESH
+        return call
+
+    async def _with_urls(
+        self, exchange: Exchange, principal: Principal, call: Call, answer: Answer
+    ) -> dict[str, Any]:
+        """The answer with each picture in the media store, signed anew even from the cache."""
+        assert self._publisher is not None  # `_call` refused otherwise
+        body: dict[str, Any] = orjson.loads(answer.body)
+        media_type = f"image/{body['output_format']}"
+        for picture in body["data"]:
+            data = base64.b64decode(picture.pop("b64_json"))
+            picture["url"] = await self._publisher.publish(
+                principal, data, media_type, origin_of(exchange)
+            )
+        return body
+
+
+def _wants_url(call: Call) -> bool:
+    return getattr(call.request, "response_format", None) == "url"
+
+
+async def _document(exchange: Exchange) -> dict[str, Any]:
+    """A form's fields and files, or a JSON object, as one document."""
+    kind = exchange.http.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != FORM_TYPE:
+        return await exchange.document()
+    form = await read_form(exchange, max_files=MAX_FILES)
+    return form.document() | _files(form)
+
+
+def _files(form: Form) -> dict[str, Any]:
+    form.only(*UPLOADS)
+    found: dict[str, Any] = {}
+    for name in UPLOADS:
+        if name in form.files:
+            upload = form.file(name)
+            found[name] = {"data": upload.data, "media_type": upload.media_type}
+    return found
