@@ -28,6 +28,7 @@ LEAST_POINTS = 64
 MOST_POINTS = 10_000
 CONTEXT_POINTS = 97
 """Days of a coin's history that one forecast reads: a window of 96 returns."""
+LEAST_RISK_DAYS = 30
 MOST_TEXTS = 256
 LONGEST_TEXT = 1_000
 """Characters: headlines and posts. What is longer says several things; send its parts."""
@@ -109,7 +110,7 @@ class RiskRequest(Strict):
 
     model: str | None = None
     symbol: Symbol
-    window: int = Field(365, ge=30, le=3650)
+    window: int = Field(365, ge=LEAST_RISK_DAYS, le=3650)
     """Most days of history to measure; fewer are used when there are fewer."""
 
 

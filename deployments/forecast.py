@@ -6,6 +6,7 @@ Deterministic. It gives no advice, and knows nothing but prices and volumes.
 """
 
 import asyncio
+import itertools
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from core.errors import InvalidRequest
 from core.forecast import (
     CONTEXT_POINTS,
     LEAST_POINTS,
+    LEAST_RISK_DAYS,
     CoinsRequest,
     ForecastRequest,
     PricePoint,
@@ -135,7 +137,7 @@ class Forecast:
         """How much a coin moved and lost in the window."""
         history = await self.market.history(request.symbol)
         days = history.days[-request.window :]
-        _require_days(days, request.symbol)
+        _require_days(days, LEAST_RISK_DAYS, request.symbol)
         body = {
             "object": "risk",
             "symbol": request.symbol,
@@ -191,7 +193,7 @@ class Forecast:
         symbol = request.symbol or ""
         history = await self.market.history(symbol)
         days = history.days[-CONTEXT_POINTS:]
-        _require_days(days, symbol)
+        _require_days(days, LEAST_POINTS, symbol)
         last = datetime.combine(days[-1].day, time(), UTC)
         closes, volumes = [day.close for day in days], [day.volume for day in days]
         return Past(symbol, history.source, closes, volumes, last, ONE_DAY)
@@ -228,15 +230,16 @@ def _market_source(name: SourceName, settings: ForecastSettings) -> MarketSource
     return FileSource(ROOT / settings.prices)
 
 
-def _require_days(days: tuple[Day, ...], symbol: str) -> None:
+def _require_days(days: tuple[Day, ...], least: int, symbol: str) -> None:
     """Raises InvalidRequest when a coin is too young to say anything about."""
-    if len(days) < min(LEAST_POINTS, 30):
-        raise InvalidRequest(f"only {len(days)} days of {symbol} are known", "symbol")
+    if len(days) < least:
+        message = f"only {len(days)} days of {symbol} are known; this needs {least}"
+        raise InvalidRequest(message, "symbol")
 
 
 def _past_of_series(series: list[PricePoint]) -> Past:
     times = [point.time for point in series if point.time is not None]
-    steps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    steps = [after - before for before, after in itertools.pairwise(times)]
     return Past(
         symbol=None,
         source="request",

@@ -118,7 +118,7 @@ class PublicApi:
                 raise SourceFailure(f"HTTP {response.status_code}")
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise SourceFailure("the answer is compressed")
-            async for piece in response.aiter_raw():
+            async for piece in response.aiter_bytes():
                 size += len(piece)
                 if size > LONGEST_ANSWER_BYTES:
                     raise SourceFailure("the answer is too long")

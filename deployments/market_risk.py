@@ -21,9 +21,7 @@ def risk(days: Sequence[Day]) -> dict[str, Any]:
 
     Losses are fractions of the value held: a value at risk of 0.05 is a day that loses 5 %.
     """
-    returns = [
-        after.close / before.close - 1 for before, after in zip(days, days[1:], strict=False)
-    ]
+    returns = [after.close / before.close - 1 for before, after in itertools.pairwise(days)]
     mean, deviation = statistics.fmean(returns), statistics.stdev(returns)
     sharpe = mean / deviation * math.sqrt(DAYS_PER_YEAR) if deviation > 0 else None
     return {

@@ -10,3 +10,4 @@ HERE = Path(__file__).parent
 WEIGHTS = HERE / "weights"
 PRICES = HERE / "prices.csv"
 SCORES = HERE / "scores.json"
+SENTIMENT_SCORES = HERE / "sentiment_scores.json"
