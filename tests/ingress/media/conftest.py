@@ -76,6 +76,7 @@ class Media:
     database: Database
     identifier: Identifier
     client: httpx.AsyncClient
+    application: Application
     purged: list[OwnedMedia] = field(default_factory=list)
 
     async def tenant(self, plan: str = "small") -> str:
@@ -127,7 +128,19 @@ async def media(database_url: str, blobs_url: str) -> AsyncIterator[Media]:
         SilentTelemetry(),
     )
     endpoints = (*Delivery(store).endpoints(), *Library(path, store, UPLOAD_BYTES).endpoints())
-    transport = httpx.ASGITransport(Application(endpoints, "test"), raise_app_exceptions=False)
+    application = Application(endpoints, "test")
+    transport = httpx.ASGITransport(application, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        yield Media(store, ownership, blobs, signer, clock, database, identifier, client, purged)
+        yield Media(
+            store,
+            ownership,
+            blobs,
+            signer,
+            clock,
+            database,
+            identifier,
+            client,
+            application,
+            purged,
+        )
     await database.aclose()
