@@ -499,7 +499,7 @@ def _usage(units: WorkUnits) -> dict[str, Any]:
 
 
 def _sse(event: dict[str, Any]) -> bytes:
-    return b"event: " + event["type"].encode() + b"\ndata: " + orjson.dumps(event) + b"\n\n"
+    return f"event: {event['type']}\ndata: ".encode() + orjson.dumps(event) + b"\n\n"
 
 
 SPEC = ModelSpec(

@@ -80,7 +80,7 @@ class Pipelines:
     def native_side(self) -> int:
         """Side in pixels of the pictures that the model was trained on."""
         denoiser = getattr(self.text, "unet", None) or getattr(self.text, "transformer", None)
-        side = getattr(denoiser.config, "sample_size", None) if denoiser is not None else None
+        side: Any = getattr(getattr(denoiser, "config", None), "sample_size", None)
         if not isinstance(side, int):
             side = getattr(self.text, "default_sample_size", 128)
         return int(side) * int(self.text.vae_scale_factor)

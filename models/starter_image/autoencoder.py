@@ -108,8 +108,9 @@ def train_autoencoder(model: Any, minutes: float, seed: int) -> None:
     model.register_to_config(scaling_factor=_scale(model, rng))
 
 
-@torch.no_grad()
 def _scale(model: Any, rng: np.random.Generator) -> float:
-    latents = model.encode(scenes(rng, 128)).latent_dist
-    print(f"latent std {latents.mean.std():.3f}, noise {latents.std.mean():.3f}", flush=True)
-    return round(1 / latents.mean.std().item(), 5)
+    with torch.no_grad():
+        latents = model.encode(scenes(rng, 128)).latent_dist
+    spread = float(latents.mean.std())
+    print(f"latent std {spread:.3f}, noise {float(latents.std.mean()):.3f}", flush=True)
+    return round(1 / spread, 5)

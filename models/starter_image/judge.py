@@ -55,10 +55,9 @@ def _shape_pixels(picture: Array, ground: Array) -> Array:
     far = np.linalg.norm(picture - ground, axis=-1)
     clear = far > max(30.0, 0.6 * float(np.quantile(far, 0.98)))
     if not clear.any():
-        return clear
+        return np.asarray(clear)
     tone = np.median(picture[clear], axis=0)
-    nearer: Array = np.linalg.norm(picture - tone, axis=-1) < far
-    return nearer
+    return np.asarray(np.linalg.norm(picture - tone, axis=-1) < far)
 
 
 def _inside(mask: Array) -> Array:

@@ -97,7 +97,7 @@ def split() -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]]:
 
 def random_scene(rng: np.random.Generator, allowed: Sequence[tuple[str, str, str]]) -> Scene:
     """One of the allowed combinations, anywhere that keeps the shape inside the picture."""
-    colour, shape, background = allowed[rng.integers(len(allowed))]
+    colour, shape, background = allowed[int(rng.integers(len(allowed)))]
     radius = rng.uniform(0.2, 0.37)
     low, high = radius + 0.02, 0.98 - radius
     return Scene(colour, shape, background, rng.uniform(low, high), rng.uniform(low, high), radius)

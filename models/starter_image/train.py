@@ -62,7 +62,7 @@ class Options:
     """A folder to go on from: its text encoder and denoiser train on, its autoencoder stays."""
 
 
-class Naming(nn.Module):
+class Naming(nn.Module):  # type: ignore[misc]  # torch has no types here
     """Reads colour, shape and background off the text states. Only training needs it.
 
     It makes the text encoder tell attributes apart in a minute; from pictures alone that takes an
@@ -108,12 +108,12 @@ class Pool:
         self._latents = torch.zeros(POOL, 4, 8, 8)
         self._next = 0
 
-    @torch.no_grad()
     def refill(self, count: int) -> None:
         """Replace the oldest scenes by new ones."""
         scenes = [random_scene(self._rng, self._allowed) for _ in range(count)]
         pictures = as_tensor([draw(scene, self._rng) for scene in scenes])
-        latents = self._autoencoder.encode(pictures).latent_dist.sample() * self._scale
+        with torch.no_grad():
+            latents = self._autoencoder.encode(pictures).latent_dist.sample() * self._scale
         for scene, latent in zip(scenes, latents, strict=True):
             self._latents[self._next % POOL] = latent
             if len(self._scenes) < POOL:
@@ -243,14 +243,13 @@ class Run:
         """Share of the full rate: warm-up, long plateau, then down to zero."""
         return min(1.0, (step + 1) / 200) * min(1.0, 2.0 * (1 - done))
 
-    @torch.no_grad()
     def _follow(self, step: int) -> None:
         """The steady copies, an average over recent weights, are what is saved."""
         keep = min(EMA, (1 + step) / (10 + step))
         for steady, moving in zip(self.steady, (self.text, self.denoiser), strict=True):
             pairs = zip(steady.parameters(), moving.parameters(), strict=True)
             for old, new in pairs:
-                old.lerp_(new, 1 - keep)
+                old.data.lerp_(new.data, 1 - keep)
 
     def save(self) -> None:
         """The pipeline's folder, fp16 safetensors."""

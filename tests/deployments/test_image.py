@@ -118,11 +118,13 @@ async def test_a_picture_does_not_depend_on_its_company(model):
 
 
 async def test_pictures_that_arrive_together_are_drawn_together(model, monkeypatch):
-    sizes = []
-    run = model.batcher._work
-    monkeypatch.setattr(
-        model.batcher, "_work", lambda batch: (sizes.append(len(batch.jobs)), run(batch))[1]
-    )
+    sizes, run = [], model.batcher._work
+
+    def counted(batch):
+        sizes.append(len(batch.jobs))
+        return run(batch)
+
+    monkeypatch.setattr(model.batcher, "_work", counted)
     await asyncio.gather(
         generate(model, n=2), generate(model, n=2), generate(model, steps=STEPS - 1)
     )
@@ -332,7 +334,12 @@ async def test_a_caller_that_goes_away_stops_the_drawing_and_is_billed_to_there(
 async def test_a_cancelled_request_frees_the_worker(model, monkeypatch):
     context, started = call(), threading.Event()
     count = model._count_step
-    monkeypatch.setattr(model, "_count_step", lambda job, kind: (count(job, kind), started.set()))
+
+    def counted(job, kind):
+        count(job, kind)
+        started.set()
+
+    monkeypatch.setattr(model, "_count_step", counted)
     task = asyncio.ensure_future(generate(model, context, steps=100, n=4))
     await asyncio.to_thread(started.wait)
     task.cancel()

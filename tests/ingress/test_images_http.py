@@ -100,12 +100,19 @@ class Shelf:
         return f"{origin}/media/{len(self.published)}"
 
 
+class Gallery(World):
+    """A request path in front of a studio, and a shelf for what it makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.shelf = Shelf()
+        self.studio = Studio()
+        self.path._dispatcher = self.studio
+
+
 @pytest.fixture
 def world():
-    world = World()
-    world.path._dispatcher = world.studio = Studio()
-    world.shelf = Shelf()
-    return world
+    return Gallery()
 
 
 def application(world, publisher):
