@@ -10,6 +10,8 @@ import struct
 from typing import Any, NamedTuple
 
 MAX_BYTES = 20 * 2**20
+MAX_PIXELS = 2**25
+"""About 33 million: larger than most photographs, 100 MB when decoded."""
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "gif": "image/gif"}
 FORMATS = {media_type: name for name, media_type in MEDIA_TYPES.items()} | {"image/jpg": "jpeg"}
 
@@ -75,7 +77,12 @@ def check_declared(header: Header, media_type: str) -> None:
 def _checked(data: bytes, media_type: str) -> bytes:
     if len(data) > MAX_BYTES:
         raise ValueError(f"has {len(data)} bytes; the limit is {MAX_BYTES} bytes")
-    check_declared(picture_header(data), media_type)
+    header = picture_header(data)
+    check_declared(header, media_type)
+    if header.pixels > MAX_PIXELS:
+        raise ValueError(
+            f"has {header.width} x {header.height} pixels; the limit is {MAX_PIXELS} in all"
+        )
     return data
 
 

@@ -10,6 +10,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from core.errors import InvalidRequest
+from core.pictures import MAX_BYTES, MAX_PIXELS
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -22,9 +23,6 @@ MEDIA_TYPES = {
     "image/webp": "WEBP",
     "image/gif": "GIF",
 }
-MAX_BYTES = 20 * 2**20
-MAX_PIXELS = 2**25
-"""About 33 million: larger than a phone's photograph, 100 MB when decoded."""
 MAX_SIDE = 16_384
 
 

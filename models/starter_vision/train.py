@@ -66,7 +66,7 @@ class Batch:
     """[rows, 3]: indices of colour, shape and background."""
 
 
-class Hints(nn.Module):
+class Hints(nn.Module):  # type: ignore[misc]
     """Colour, shape and background, read from the mean of the encoded patches."""
 
     def __init__(self) -> None:
