@@ -2,10 +2,12 @@
 
 Place in the path: step 4, under the image model. It loads a diffusers folder (or hub id), and makes
 text-to-image, image-to-image and inpainting pipelines of the same weights, with LoRAs and
-ControlNets by name. It does not batch, does not know requests, and runs in one thread at a time.
+ControlNets by name. It does not batch and does not know requests. Drawing is for one thread at a
+time; `get` and `takes` are for any.
 """
 
 import inspect
+import threading
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -65,6 +67,7 @@ class Pipelines:
         self.dtype = _dtype(torch, settings)
         self.text = self._load()
         self._made: dict[tuple[Task, str | None], Any] = {("text", None): self.text}
+        self._making = threading.Lock()
         self._lora: tuple[str, float] | None = None
         for name, source in settings.loras.items():
             self._add_lora(name, source)
@@ -92,9 +95,10 @@ class Pipelines:
             InvalidRequest: no such ControlNet, or a kind of model that cannot do the task.
         """
         key = (task, controlnet)
-        if key not in self._made:
-            self._made[key] = self._make(task, controlnet)
-        return self._made[key]
+        with self._making:
+            if key not in self._made:
+                self._made[key] = self._make(task, controlnet)
+            return self._made[key]
 
     def use_lora(self, name: str | None, scale: float) -> None:
         """Draw with this LoRA from now on, or with none. Raises InvalidRequest."""
