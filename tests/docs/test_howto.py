@@ -118,4 +118,5 @@ def test_nothing_that_runs_is_restarted_as_the_readme_says(greeter, application,
     gateway["deployments"][0]["user_config"]["models"].append(card)
     desired["applications"].append(application)
     effects = {(c.application, c.effect) for c in plan(running, desired)}
-    assert effects == {("gateway", Effect.RECONFIGURED), ("greeter", Effect.ADDED)}
+    reconfigured = {("gateway", Effect.RECONFIGURED), ("jobs", Effect.RECONFIGURED)}
+    assert effects == {*reconfigured, ("greeter", Effect.ADDED)}

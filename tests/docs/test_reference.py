@@ -20,12 +20,14 @@ from deployments.echo import EchoSettings
 from deployments.embeddings import EmbeddingSettings
 from deployments.llm import LlmSettings
 from graphs.gateway import GatewayArgs, GatewayConfig
+from graphs.jobs import JobsArgs
 from graphs.ledger import LedgerArgs
 from graphs.model import ModelArgs
 from ingress.accounts import KeyRequest
 from ingress.application import Application
 from ingress.catalog import Catalog
 from ingress.endpoint import Endpoint
+from ingress.media.settings import MediaSettings
 from ingress.routes import Services, endpoints
 from tests.docs.sources import metric_names, sources, table_rows
 
@@ -34,6 +36,8 @@ SETTINGS: list[type[BaseModel]] = [
     GatewayArgs,
     GatewayConfig,
     ModelCard,
+    JobsArgs,
+    MediaSettings,
     LedgerArgs,
     StoreSettings,
     ModelArgs,
@@ -41,7 +45,7 @@ SETTINGS: list[type[BaseModel]] = [
     EmbeddingSettings,
     EchoSettings,
 ]
-NAMED_DEFAULTS = {StoreSettings(): "`StoreSettings`", None: "none", "": "empty"}
+NAMED_DEFAULTS = {None: "none", "": "empty"}
 
 
 def page(name: str) -> str:
@@ -60,7 +64,9 @@ def default_of(field: Any) -> str:
         return "required"
     default = field.get_default(call_default_factory=True)
     assert default is not PydanticUndefined
-    if isinstance(default, (str, StoreSettings)) or default is None:
+    if isinstance(default, BaseModel):
+        return f"`{type(default).__name__}`"
+    if isinstance(default, str) or default is None:
         return NAMED_DEFAULTS.get(default, f"`{default}`")
     return f"`{default}`"
 
@@ -128,7 +134,7 @@ def test_every_model_has_its_row(config, name, heading):
 
 def every_endpoint() -> list[Endpoint]:
     """The gateway's table, without a gateway: handlers are not called."""
-    services = Services(**{field.name: Mock() for field in fields(Services)})
+    services = Services(**({f.name: Mock() for f in fields(Services)} | {"upload_bytes": 1}))
     return Application(endpoints(Catalog([]), services), "0").endpoints
 
 
@@ -171,5 +177,5 @@ def test_the_tables_are_those_of_the_migrations():
     text = "".join(path.read_text() for path in sorted(migrations.glob("0*.py")))
     for table, columns in re.findall(r"CREATE TABLE (\w+) \((.*?)\n        \)", text, re.DOTALL):
         assert f"{table} (" in written
-        for column in re.findall(r"^ {12}(\w+) ", columns, re.MULTILINE):
+        for column in re.findall(r"^ {12}([a-z]\w+) ", columns, re.MULTILINE):
             assert re.search(rf"\b{column}\b", written), (table, column)
