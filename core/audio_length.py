@@ -2,7 +2,7 @@
 
 Place in the path: step 1, so that admission can reserve seconds of audio before anybody decodes
 them. It runs no codec and trusts nothing: the model decodes no more than was reserved. Formats:
-WAV, FLAC, MP3, Ogg (Opus, Vorbis), MP4/M4A and WebM/Matroska; None for others, and for headers
+WAV, FLAC, MP3, AAC, Ogg (Opus, Vorbis), MP4/M4A and WebM/Matroska; None for others, and for headers
 that do not say.
 """
 
@@ -15,6 +15,11 @@ MP3_RATES_2: Final = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 1
 """kbit/s of MPEG-1 and MPEG-2 layer III (ISO 11172-3 and 13818-3)."""
 MP3_HZ: Final = (44100, 48000, 32000)
 OPUS_HZ: Final = 48_000
+AAC_HZ: Final = (
+    *(96000, 88200, 64000, 48000, 44100, 32000, 24000),
+    *(22050, 16000, 12000, 11025, 8000, 7350),
+)
+ADTS_SYNC, ADTS_HEADER = 0xFFF, 7
 MAX_BOXES: Final = 1000
 MAX_FRAMES: Final = 5000
 BOX: Final = struct.Struct(">I4s")
@@ -109,7 +114,7 @@ def _matroska(data: bytes) -> int | None:
 
 
 def _mp3(data: bytes) -> int | None:
-    """By the tag of the first frame, or frame by frame; many frames by the slowest of the first."""
+    """By the tag of the first frame, or frame by frame."""
     at = _after_tags(data)
     frame = _mp3_frame(data, at)
     if frame is None:
@@ -119,14 +124,19 @@ def _mp3(data: bytes) -> int | None:
         if tag > 0 and struct.unpack_from(">I", data, tag + 4)[0] & 1:
             frames = struct.unpack_from(">I", data, tag + 8)[0]
             return int(1000 * frames * frame.samples // frame.hz) + 1
-    seconds, slowest = 0.0, float(frame.size * frame.hz / frame.samples)
+    return _walked(data, at, _mp3_frame)
+
+
+def _walked(data: bytes, at: int, read: Callable[[bytes, int], "_Frame | None"]) -> int:
+    """Frame by frame; of many frames, the rest by the slowest of the first."""
+    seconds, slowest = 0.0, float("inf")
     for _ in range(MAX_FRAMES):
+        frame = read(data, at)
         if frame is None:
             break
         seconds += frame.samples / frame.hz
         slowest = min(slowest, frame.size * frame.hz / frame.samples)
         at += frame.size
-        frame = _mp3_frame(data, at)
     return int(1000 * (seconds + max(0, len(data) - at) / slowest)) + 1
 
 
@@ -161,6 +171,21 @@ def _mp3_frame(data: bytes, at: int) -> _Frame | None:
     return _Frame(samples // 8 * rates[rate_index] * 1000 // hz + padding, samples, hz)
 
 
+def _adts_frame(data: bytes, at: int) -> _Frame | None:
+    """The AAC frame at `at` (ISO 13818-7, ADTS); None where there is none."""
+    if at + ADTS_HEADER > len(data):
+        return None
+    head = int.from_bytes(data[at : at + ADTS_HEADER], "big")
+    sync, layer, hz_index, size = head >> 44, head >> 41 & 3, head >> 34 & 15, head >> 13 & 0x1FFF
+    if sync != ADTS_SYNC or layer or hz_index >= len(AAC_HZ) or size <= ADTS_HEADER:
+        return None
+    return _Frame(size, 1024, AAC_HZ[hz_index])
+
+
+def _is_adts(data: bytes) -> bool:
+    return _adts_frame(data, 0) is not None
+
+
 def _is_mp3(data: bytes) -> bool:
     return data[:3] == b"ID3" or _mp3_frame(data, 0) is not None
 
@@ -171,5 +196,6 @@ READERS: Final[tuple[tuple[Callable[[bytes], bool], Callable[[bytes], int | None
     (lambda data: data[:4] == b"OggS", _ogg),
     (lambda data: data[4:8] == b"ftyp", _mp4),
     (lambda data: data[:4] == b"\x1aE\xdf\xa3", _matroska),
+    (_is_adts, lambda data: _walked(data, 0, _adts_frame)),
     (_is_mp3, _mp3),
 )

@@ -20,6 +20,7 @@ from typing import Any
 from models.espeak import espeak
 
 PACKAGES = "speech-packages"
+LOUDEST = 0.95
 LANGUAGE_FLAG = re.compile(r"\(.+?\)")
 ESPEAK_NAMES = {"en": "en-us", "zh-cn": "cmn"}
 
@@ -80,6 +81,42 @@ def library_phonemizer() -> type[Any]:
             return LANGUAGE_FLAG.sub("", found)
 
     return LibraryPhonemizer
+
+
+class Speaker:
+    """A loaded model, one sentence at a time. Not for several threads at once."""
+
+    def __init__(self, folder: Path, device: str = "cpu") -> None:
+        import numpy as np
+
+        self._np = np
+        self._api = load(folder, device)
+        self._synthesizer = self._api.synthesizer
+        self.rate = int(self._synthesizer.output_sample_rate)
+        """Samples per second."""
+        self.voices = list(self._api.speakers or ())
+        """Names of voices; empty for a model of one voice."""
+        self.is_multilingual = bool(self._api.is_multi_lingual)
+        self.languages = self._languages()
+        """Codes of languages; empty when the model does not say."""
+
+    def say(self, text: str, voice: str | None, language: str | None) -> Any:
+        """One sentence as float32 samples, -1 to 1."""
+        from TTS.utils.synthesizer import PAD_SILENCE_SAMPLES
+
+        made = self._synthesizer.tts(
+            text, speaker_name=voice, language_name=language, split_sentences=False
+        )
+        samples = self._np.asarray(made[:-PAD_SILENCE_SAMPLES], self._np.float32)
+        # Griffin-Lim does not know how loud is too loud.
+        loudest = float(self._np.abs(samples).max(initial=0.0))
+        return samples * (LOUDEST / loudest) if loudest > LOUDEST else samples
+
+    def _languages(self) -> list[str]:
+        if self.is_multilingual:
+            return list(self._api.languages or ())
+        one = self._api.config.get("phoneme_language") or ""
+        return [one.split("-")[0]] if one else []
 
 
 def load(folder: Path, device: str = "cpu") -> Any:

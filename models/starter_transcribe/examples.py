@@ -18,7 +18,7 @@ from torch import Tensor
 from models.starter_transcribe import vocabulary
 from models.starter_transcribe.utterances import (
     CHUNK_S,
-    Speaker,
+    Teller,
     Utterance,
     drawn,
     noise_alone,
@@ -81,9 +81,9 @@ class Stage:
 class Examples:
     """Draws examples without end."""
 
-    def __init__(self, tokenizer: Tokenizer, speaker: Speaker, seed: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, teller: Teller, seed: int) -> None:
         self._rng = random.Random(seed)
-        self._speaker = speaker
+        self._tell = teller
         self._tokenizer = tokenizer
         self._features = FeatureExtractor()
         self._words = {
@@ -118,8 +118,8 @@ class Examples:
             spoken = noise_alone(rng)
             return self._example(spoken, spoken.samples)
         count = rng.randint(2, 4) if rng.random() < stage.many_share else 1
-        sentences = [drawn(rng, longest=stage.longest) for _ in range(count)]
-        spoken = utterance(rng, self._speaker, sentences)
+        lines = [self._tell(rng, stage.longest) for _ in range(count)]
+        spoken = utterance(rng, lines)
         return self._example(spoken, roughened(spoken.samples, rng))
 
     def _example(self, spoken: Utterance, samples: Any) -> Example:

@@ -20,7 +20,7 @@ from models.starter_transcribe import WEIGHTS, vocabulary
 from models.starter_transcribe.examples import NO_TARGET, Batch, Examples, Stage
 from models.starter_transcribe.export import export
 from models.starter_transcribe.network import Shape, Whisper
-from models.starter_transcribe.utterances import Speaker, espeak_speaker
+from models.starter_transcribe.utterances import Teller, espeak_speaker, telling
 
 CTC_SHARE = 0.3
 TIME_SHARE = 0.3
@@ -40,8 +40,8 @@ class Options:
     start: Path | None
     begin_at: float
     """Where in the curriculum to begin, 0 to 1: not 0 when going on from earlier weights."""
-    starter_speech: bool
-    """Whether starter-speech's voices speak too."""
+    students: int
+    """Sentences that starter-speech's voices say; 0 is none."""
 
 
 def loss_of(model: Whisper, batch: Batch, first_time: int) -> tuple[torch.Tensor, float, float]:
@@ -91,13 +91,13 @@ def pace(step: int, done: float) -> float:
     return min(1.0, (step + 1) / 80) * fall
 
 
-def speakers(options: Options) -> Speaker:
+def teller(options: Options) -> Teller:
     """Who speaks the training set."""
-    if not options.starter_speech:
-        return espeak_speaker()
-    from models.starter_transcribe.students import mixed_speaker
+    if not options.students:
+        return telling(espeak_speaker())
+    from models.starter_transcribe.students import mixed_teller
 
-    return mixed_speaker()
+    return mixed_teller(options.students, options.seed)
 
 
 @dataclass
@@ -134,7 +134,7 @@ def train(options: Options) -> None:
     if options.start is not None:
         model.load_state_dict(torch.load(options.start / STATE))
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
-    examples = Examples(tokenizer, speakers(options), options.seed)
+    examples = Examples(tokenizer, teller(options), options.seed)
     optimizers_ = optimizers(model, options)
     groups = [group for o in optimizers_ for group in o.param_groups]
     full_rates = [group["lr"] for group in groups]
@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start", type=Path, help="folder with a state to go on from")
     parser.add_argument("--begin-at", type=float, default=0.0)
-    parser.add_argument("--starter-speech", action="store_true")
+    parser.add_argument("--students", type=int, default=0, help="sentences by starter-speech")
     parser.add_argument("--muon-rate", type=float, default=0.004)
     parser.add_argument("--adam-rate", type=float, default=3e-3)
     parser.add_argument("--batch-frames", type=int, default=6000)

@@ -37,6 +37,10 @@ _TAPS = firwin(20 * DOWN + 1, 1 / DOWN, window=("kaiser", 5.0))
 
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 Speaker = Callable[[str, random.Random], Samples]
+Line = tuple[str, Samples]
+"""A sentence and how it was said."""
+Teller = Callable[[random.Random, int], Line]
+"""Draws a training sentence of at most so many words, and says it."""
 
 
 @dataclass(frozen=True)
@@ -122,17 +126,26 @@ def to_16k(samples: Any) -> Samples:
     return np.asarray(resample_poly(samples, UP, DOWN, window=_TAPS), np.float32)
 
 
-def utterance(
-    rng: random.Random, speaker: Speaker, sentences: list[str], *, cut_s: float = CHUNK_S
-) -> Utterance:
-    """`sentences` in turn with pauses between, cut at `cut_s`: a sentence that does not fit is
-    only begun, and its end is not known.
+def telling(speaker: Speaker) -> Teller:
+    """Draws a sentence, then says it."""
+
+    def tell(rng: random.Random, longest: int) -> Line:
+        text = drawn(rng, longest=longest)
+        return text, speaker(text, rng)
+
+    return tell
+
+
+def utterance(rng: random.Random, lines: list[Line], *, cut_s: float = CHUNK_S) -> Utterance:
+    """The lines in turn with pauses between, cut at `cut_s`.
+
+    A sentence that does not fit is only begun, and its end is not known.
     """
     pieces = [_silence(rng.uniform(0.02, 0.6))]
     at = len(pieces[0]) / SAMPLE_RATE
     segments = []
-    for text in sentences:
-        spoken = _trimmed(speaker(text, rng))
+    for text, said in lines:
+        spoken = _trimmed(said)
         segments.append(Segment(at, at + len(spoken) / SAMPLE_RATE, text))
         pieces += [spoken, _silence(rng.uniform(0.25, 1.2))]
         at += (len(spoken) + len(pieces[-1])) / SAMPLE_RATE
