@@ -54,7 +54,7 @@ class FetchSettings(Frozen):
     """Reach hosts that are not on the public internet too: for installations whose every caller
     may reach the internal network anyway."""
     max_bytes: int = Field(20 * 2**20, gt=0)
-    """Largest media that are fetched, or taken from a `data:` URL."""
+    """Most bytes that are fetched for one request."""
     timeout_s: float = Field(15.0, gt=0)
     """Longest wait for all of it, redirects included."""
 
@@ -89,21 +89,33 @@ class MediaFetcher:
             network_backend=_CheckedNetwork(resolve, settings.allow_private_media_urls),
         )
 
-    async def fetch(self, url: str, param: str, families: Collection[str] = IMAGES) -> FetchedMedia:
+    @property
+    def max_bytes(self) -> int:
+        """Most bytes for one request."""
+        return self._settings.max_bytes
+
+    async def fetch(
+        self,
+        url: str,
+        param: str,
+        families: Collection[str] = IMAGES,
+        max_bytes: int | None = None,
+    ) -> FetchedMedia:
         """The media at an `http(s):` or `data:` URL.
 
         Args:
             param: the request field that `url` came in.
             families: what it may be: `image`, `audio`, `video`.
+            max_bytes: less than the configured limit, where there is less room.
 
         Raises:
             InvalidRequest: anything that is wrong with the URL or with what it leads to.
         """
-        limit = self._settings.max_bytes
+        limit = self._settings.max_bytes if max_bytes is None else max_bytes
         if is_data_url(url):
             data = await asyncio.to_thread(decode_data_url, url, param, limit)
         else:
-            data = await self._download(url, param)
+            data = await self._download(url, param, limit)
         kind = sniff(data)
         if kind is None or kind.media_type.partition("/")[0] not in families:
             wanted = " or ".join(families)
@@ -114,25 +126,25 @@ class MediaFetcher:
         """Close every connection."""
         await self._pool.aclose()
 
-    async def _download(self, url: str, param: str) -> bytes:
+    async def _download(self, url: str, param: str, limit: int) -> bytes:
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                return await self._follow(_parsed(url, param), param)
+                return await self._follow(_parsed(url, param), param, limit)
         except (TimeoutError, httpcore.TimeoutException) as error:
             raise InvalidRequest(f"'{param}': the URL took too long to answer", param) from error
         except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError) as error:
             # One message for all: which internal names and ports exist is nobody's business.
             raise InvalidRequest(f"'{param}': {UNREACHABLE}", param) from error
 
-    async def _follow(self, url: httpx.URL, param: str) -> bytes:
+    async def _follow(self, url: httpx.URL, param: str, limit: int) -> bytes:
         for _ in range(MAX_REDIRECTS + 1):
-            found = await self._get(url, param)
+            found = await self._get(url, param, limit)
             if isinstance(found, bytes):
                 return found
             url = _parsed(found, param, url)
         raise InvalidRequest(f"'{param}': the URL redirects too often", param)
 
-    async def _get(self, url: httpx.URL, param: str) -> bytes | str:
+    async def _get(self, url: httpx.URL, param: str, limit: int) -> bytes | str:
         """The body, or where it is instead."""
         timeouts = dict.fromkeys(("connect", "read", "write", "pool"), STEP_TIMEOUT_S)
         raw = httpcore.URL(
@@ -148,18 +160,7 @@ class MediaFetcher:
                 raise InvalidRequest(f"'{param}': the URL answered {response.status}", param)
             if headers.get(b"content-encoding", "identity").lower() != "identity":
                 raise InvalidRequest(f"'{param}': the URL answers compressed only", param)
-            return await self._body(response, headers.get(b"content-length", ""), param)
-
-    async def _body(self, response: httpcore.Response, declared: str, param: str) -> bytes:
-        limit = self._settings.max_bytes
-        if declared.isascii() and declared.isdigit() and int(declared[:19]) > limit:
-            raise too_long(param, limit)
-        body = bytearray()
-        async for piece in response.aiter_stream():
-            body += piece
-            if len(body) > limit:
-                raise too_long(param, limit)
-        return bytes(body)
+            return await _body(response, headers.get(b"content-length", ""), param, limit)
 
 
 class _CheckedNetwork(httpcore.AsyncNetworkBackend):
@@ -200,6 +201,17 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
         if not self._allow_private and not all(is_public(address) for address in found):
             raise httpcore.ConnectError(UNREACHABLE)
         return found[:TRIED_ADDRESSES]
+
+
+async def _body(response: httpcore.Response, declared: str, param: str, limit: int) -> bytes:
+    if declared.isascii() and declared.isdigit() and int(declared[:19]) > limit:
+        raise too_long(param, limit)
+    body = bytearray()
+    async for piece in response.aiter_stream():
+        body += piece
+        if len(body) > limit:
+            raise too_long(param, limit)
+    return bytes(body)
 
 
 def _parsed(text: str, param: str, base: httpx.URL | None = None) -> httpx.URL:

@@ -52,7 +52,10 @@ class Blobs:
 
     async def write(self, name: str, data: bytes) -> None:
         """Keep `data` as `name`, unless it is there."""
-        await self._run(functools.partial(self._write, name, data))
+        try:
+            await self._run(functools.partial(self._write, name, data))
+        except NotFound as error:  # the bucket, for one
+            raise StoreUnavailable("the media store cannot be written to") from error
 
     async def size(self, name: str) -> int:
         """Bytes of `name`. Raises NotFound."""

@@ -137,12 +137,13 @@ class MediaStore:
 
         Raises NotFound.
         """
-        media = await self._ownership.release(tenant_id, blob)
-        if media is None:
-            raise NotFound("no such media")
-        await self._collect(blob)
+        media = await self._drop(tenant_id, blob)
         for purge in self._purges:
             await purge(media)
+
+    async def discard(self, tenant_id: str, blob: str) -> None:
+        """As `delete`, for media that no URL was ever given of: no cache can know them."""
+        await self._drop(tenant_id, blob)
 
     def pieces(self, media: OwnedMedia, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """The bytes from `start` up to `end`, a bounded piece at a time."""
@@ -185,6 +186,13 @@ class MediaStore:
             await self._ownership.give_up(tenant_id, blob)
             raise
         return await self._ownership.stored(tenant_id, blob)
+
+    async def _drop(self, tenant_id: str, blob: str) -> OwnedMedia:
+        media = await self._ownership.release(tenant_id, blob)
+        if media is None:
+            raise NotFound("no such media")
+        await self._collect(blob)
+        return media
 
     async def _collect(self, blob: str) -> bool:
         """Delete a blob that nobody owns. What fails stays on the list for the next sweep."""

@@ -89,6 +89,25 @@ async def test_a_store_that_fails_takes_no_room_and_says_so(media, monkeypatch):
     assert await is_there(media, data)
 
 
+async def test_a_missing_bucket_is_an_outage_and_not_a_missing_picture(media, monkeypatch):
+    def missing(name, data):
+        raise FileNotFoundError("The specified bucket does not exist")
+
+    monkeypatch.setattr(media.blobs, "_write", missing)
+    with pytest.raises(StoreUnavailable):
+        await media.store.put(await media.tenant(), "small", png(), "image/png")
+
+
+async def test_what_no_url_was_given_of_goes_without_telling_caches(media):
+    tenant, data = await media.tenant(), png()
+    kept = await media.store.put(tenant, "small", data, "image/png")
+    await media.store.discard(tenant, kept.hash)
+    assert not await is_there(media, data)
+    assert not media.purged
+    with pytest.raises(NotFound):
+        await media.store.discard(tenant, kept.hash)
+
+
 async def test_a_caller_that_goes_away_leaves_nothing_half_done(media, monkeypatch):
     tenant, data = await media.tenant(), png()
     write, entered = media.blobs.write, asyncio.Event()
