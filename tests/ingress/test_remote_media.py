@@ -1,5 +1,7 @@
 """Remote media become part of the request, wherever a request may hold them."""
 
+from typing import Any
+
 import pytest
 
 from core.errors import InvalidRequest
@@ -43,7 +45,7 @@ async def test_a_field_may_hold_a_url_plain_or_in_an_object(remote, fetcher, url
 
 
 async def test_a_chat_may_hold_them_in_any_part(remote, fetcher):
-    document = {
+    document: Any = {
         "messages": [
             {"role": "system", "content": "http://a/not-a-part"},
             {
