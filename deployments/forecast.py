@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
-from statistics import median
 from typing import Any, Literal
 
 import orjson
@@ -246,7 +245,7 @@ def _past_of_series(series: list[PricePoint]) -> Past:
         closes=[point.close for point in series],
         volumes=[point.volume or None for point in series],
         last=times[-1] if times else None,
-        step=median(steps) if steps else None,
+        step=sorted(steps)[len(steps) // 2] if steps else None,
     )
 
 

@@ -197,7 +197,7 @@ def _opened(path: Path) -> TextIO:
 
 
 def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    import pandas as pd
+    import pandas as pd  # type: ignore[import-untyped]
 
     try:
         frame = pd.read_parquet(path)

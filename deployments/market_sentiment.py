@@ -1,8 +1,9 @@
 """Sentiment of short texts about a market: bearish, neutral or bullish.
 
 Place in the path: step 4, called by `deployments.forecast`. A sentence encoder turns each text
-into a vector, a linear classifier (trained by `models/starter_forecast/train_sentiment.py`) into
-three probabilities. Loaded at the first use: many installations never send a text. English only.
+into a vector, a lexicon counts words of direction, and a linear classifier over both (trained by
+`models/starter_forecast/train_sentiment.py`) gives three probabilities. The encoder is loaded at
+the first use: many installations never send a text. English only.
 """
 
 import threading
@@ -31,7 +32,7 @@ class SentimentReader:
 
     Args:
         encoder: a sentence-transformers model; see `models.sources`.
-        head: safetensors file with `weight` (3, dimensions) and `bias` (3,).
+        head: safetensors file with `weight` (3, dimensions + 2) and `bias` (3,).
     """
 
     def __init__(self, encoder: str, head: Path, device: str) -> None:
@@ -39,24 +40,31 @@ class SentimentReader:
         self._head_file = head
         self._device = device
         self._loading = threading.Lock()
+        self._torch: Any = None
         self._encoder: Any = None
         self._head: Any = None
 
     def read(self, texts: Sequence[str]) -> list[Reading]:
         """One reading per text. Blocks: call it off the event loop."""
+        from models.starter_forecast.lexicon import counts
+
         self._load()
         vectors = self._encoder.encode(
             list(texts), normalize_embeddings=True, convert_to_tensor=True, show_progress_bar=False
         )
-        logits = vectors.float() @ self._head["weight"].T + self._head["bias"]
+        counted = vectors.new_tensor([counts(text) for text in texts])
+        features = self._torch.cat([vectors, counted], dim=1).float()
+        logits = features @ self._head["weight"].T + self._head["bias"]
         return [_reading(row) for row in logits.softmax(1).tolist()]
 
     def _load(self) -> None:
+        import torch
         from safetensors.torch import load_file
         from sentence_transformers import SentenceTransformer
 
         with self._loading:
             if self._encoder is None:
+                self._torch = torch
                 self._head = load_file(self._head_file, device=self._device)
                 self._encoder = SentenceTransformer(self._source, device=self._device).eval()
 

@@ -9,5 +9,6 @@ from pathlib import Path
 HERE = Path(__file__).parent
 WEIGHTS = HERE / "weights"
 PRICES = HERE / "prices.csv"
+LEXICON = HERE / "lexicon.yaml"
 SCORES = HERE / "scores.json"
 SENTIMENT_SCORES = HERE / "sentiment_scores.json"

@@ -1,7 +1,7 @@
 """Headlines with a known sentiment: what the text classifier learns from.
 
 Place in the path: training only. A headline is a subject, something that it does, and sometimes
-words around it; negations and reversals carry the opposite label. Written for this repository: no
+words around it; a few are denied, and carry the opposite label. Written for this repository: no
 text from outside. Neither `DEVELOPMENT` nor `HELD_OUT` is drawn from the lists: the first guided
 what the lists contain, the second was written afterwards and only measured.
 """
@@ -87,11 +87,8 @@ AROUND = (
 )  # fmt: skip
 
 NEGATIONS = ("Experts deny that {}", "Rumour that {} is false", "It is not true that {}")
-REVERSALS = (
-    "{a}, whoever feared that it {b}",
-    "Nobody says any more that it {b}: {a}",
-    "{a}. Those who said that it {b} were wrong",
-)
+"""A denied rise is not a fall, but it disappoints; a denied fall relieves."""
+NEGATED_SHARE = 0.05
 
 
 def draw(rng: random.Random) -> Headline:
@@ -100,12 +97,8 @@ def draw(rng: random.Random) -> Headline:
     phrases = (FALLS, STAYS, RISES)[label]
     subject, phrase = rng.choice(ASSETS), rng.choice(phrases)
     text = f"{subject} {phrase}"
-    if label != NEUTRAL and rng.random() < 0.12:
-        # A denied rise is not a fall, but it disappoints; a denied fall relieves.
+    if label != NEUTRAL and rng.random() < NEGATED_SHARE:
         return rng.choice(NEGATIONS).format(text), BULLISH if label == BEARISH else BEARISH
-    if label != NEUTRAL and rng.random() < 0.1:
-        other = rng.choice(RISES if label == BEARISH else FALLS)
-        return rng.choice(REVERSALS).format(a=text, b=other), label
     text = rng.choice(AROUND).format(text)
     return (text.lower() if rng.random() < 0.15 else text[0].upper() + text[1:]), label
 

@@ -32,7 +32,7 @@ class Shape:
     heads: int = 4
 
 
-class QuantileHead(nn.Module):
+class QuantileHead(nn.Module):  # type: ignore[misc]
     """(batch, width) to (batch, horizons, quantiles), ascending: a median and positive gaps."""
 
     def __init__(self, width: int) -> None:
@@ -60,7 +60,7 @@ def _normal_start() -> Tensor:
     return torch.cat([raw[:MEDIAN], torch.zeros(1), raw[MEDIAN:]])
 
 
-class LstmForecaster(nn.Module):
+class LstmForecaster(nn.Module):  # type: ignore[misc]
     """Reads the window a few days at a time; its last state knows the rest."""
 
     def __init__(self, shape: Shape) -> None:
@@ -75,7 +75,7 @@ class LstmForecaster(nn.Module):
         return quantiles
 
 
-class TransformerForecaster(nn.Module):
+class TransformerForecaster(nn.Module):  # type: ignore[misc]
     """Reads patches of days (as PatchTST, Nie et al. 2023) and looks at all of them at once."""
 
     def __init__(self, shape: Shape) -> None:
@@ -108,7 +108,7 @@ def _patches(features: Tensor, days: int) -> Tensor:
     return features.unflatten(1, (-1, days)).flatten(2)
 
 
-class Forecasters(nn.Module):
+class Forecasters(nn.Module):  # type: ignore[misc]
     """Both networks, their mean, and the calibration of each of the three."""
 
     def __init__(self, shape: Shape) -> None:
@@ -176,4 +176,5 @@ def load(folder: Path) -> Forecasters:
     for name, network in forecasters.networks.items():
         network.load_state_dict(load_file(folder / f"{name}.safetensors"))
     forecasters.adjustments = {m: torch.tensor(t) for m, t in config["adjustments"].items()}
-    return forecasters.eval()
+    forecasters.eval()
+    return forecasters

@@ -129,8 +129,7 @@ async def test_a_compressed_csv_file_is_read(tmp_path):
 
 async def test_a_parquet_file_is_read(tmp_path):
     pytest.importorskip("pyarrow")
-    import pandas as pd
-
+    pd = pytest.importorskip("pandas")
     path = tmp_path / "prices.parquet"
     pd.DataFrame({"symbol": ["BTC"], "time": [date(2026, 1, 1)], "close": [2.0]}).to_parquet(path)
     assert await FileSource(path).history("BTC") == (Day(date(2026, 1, 1), 2.0, None),)
