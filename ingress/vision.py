@@ -22,6 +22,7 @@ from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange, validate
 from ingress.forms import FORM_TYPE, read_form
 from ingress.path import RequestPath
+from ingress.remote_media import RemoteMedia
 from ingress.rendering import openai_body
 from ingress.responses import StreamResponse, answer_response, json_response
 
@@ -50,9 +51,13 @@ class ImageToTextRequest(BaseModel):
 class VisionEndpoints:
     """Handlers over the request path."""
 
-    def __init__(self, path: RequestPath, catalog: Catalog) -> None:
+    def __init__(
+        self, path: RequestPath, catalog: Catalog, remote: RemoteMedia | None = None
+    ) -> None:
+        """`remote` fetches pictures given by URL; without it they are refused."""
         self._path = path
         self._catalog = catalog
+        self._remote = remote
 
     def endpoints(self) -> list[Endpoint]:
         return [
@@ -76,7 +81,7 @@ class VisionEndpoints:
 
     async def describe(self, exchange: Exchange) -> Response:
         principal = await self._path.identify(exchange.key, Scope.INFERENCE)
-        document = await _document(exchange, "image")
+        document = await self._document(exchange, "image")
         call = exchange.call(self._catalog, "describe", document)
         if call.streamed:
             stream = await self._path.stream(call, exchange.key, principal)
@@ -85,7 +90,7 @@ class VisionEndpoints:
 
     async def image_to_text(self, exchange: Exchange) -> Response:
         principal = await self._path.identify(exchange.key, Scope.INFERENCE)
-        request = validate(ImageToTextRequest, await _document(exchange, "image", "file"))
+        request = validate(ImageToTextRequest, await self._document(exchange, "image", "file"))
         call = exchange.call(self._catalog, "describe", request.as_description())
         answer = orjson.loads((await self._path.answer(call, exchange.key, principal)).body)
         return json_response(
@@ -98,25 +103,27 @@ class VisionEndpoints:
             }
         )
 
+    async def _document(self, exchange: Exchange, *file_names: str) -> dict[str, Any]:
+        """The request as a document, whether it came as JSON or as a form with a file.
 
-async def _document(exchange: Exchange, *file_names: str) -> dict[str, Any]:
-    """The request as a document, whether it came as JSON or as a form with a file.
-
-    Raises:
-        InvalidRequest: no file, several, or one that is no picture of the type that it claims.
-        UnsupportedMediaType, MalformedBody, BodyTooLarge
-    """
-    kind = exchange.http.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != FORM_TYPE:
-        return await exchange.document()
-    form = await read_form(exchange)
-    form.only(*file_names)
-    document = form.document()
-    if "image" in document and not form.files:
-        return document  # base64 in a plain field
-    upload = form.file(*file_names)
-    try:
-        check_declared(picture_header(upload.data), upload.media_type)
-    except ValueError as error:
-        raise InvalidRequest(f"Invalid value for 'image': {error}", "image") from error
-    return document | {"image": upload.data}
+        Raises:
+            InvalidRequest: no file, several, or one that is no picture of the type that it claims.
+            UnsupportedMediaType, MalformedBody, BodyTooLarge
+        """
+        kind = exchange.http.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != FORM_TYPE:
+            document = await exchange.document()
+            if self._remote is not None:
+                await self._remote.inline(document, "image")
+            return document
+        form = await read_form(exchange)
+        form.only(*file_names)
+        document = form.document()
+        if "image" in document and not form.files:
+            return document  # base64 in a plain field
+        upload = form.file(*file_names)
+        try:
+            check_declared(picture_header(upload.data), upload.media_type)
+        except ValueError as error:
+            raise InvalidRequest(f"Invalid value for 'image': {error}", "image") from error
+        return document | {"image": upload.data}

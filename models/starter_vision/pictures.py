@@ -1,4 +1,4 @@
-"""Pictures of a scene as they may arrive: other tones, noise, JPEG, crops, other sizes.
+"""Pictures of a scene as they may arrive: other tones, noise, JPEG, other sizes, crops.
 
 Drawn with starter-image's geometry; between a clean drawing and what training sees. Pictures are
 uint8 arrays [height, width, 3].
@@ -6,6 +6,7 @@ uint8 arrays [height, width, 3].
 
 import io
 import random
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -31,6 +32,19 @@ CSS = {
 FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.NEAREST)
 
 
+def cropped(rng: random.Random, scene: Scene) -> Scene:
+    """`scene` with up to an eighth of the picture cut off: shapes keep most of their outline."""
+    kept = 1 - rng.uniform(0, 1 / 8)
+    left, top = rng.uniform(0, 1 - kept), rng.uniform(0, 1 - kept)
+    x, y = (scene.x - left) / kept, (scene.y - top) / kept
+    return replace(scene, x=x, y=y, radius=scene.radius / kept)
+
+
+def outline(scene: Scene) -> Field:
+    """How much of each pixel the shape covers, [SIDE, SIDE]."""
+    return shape_coverage(scene.shape, scene.x, scene.y, scene.radius, SIDE)
+
+
 def picture(rng: random.Random, scene: Scene) -> Pixels:
     """`scene`, drawn in some tones and worn, [SIDE, SIDE, 3]."""
     side = rng.choice((SIDE, SIDE, SIDE, 96, 128))
@@ -44,8 +58,6 @@ def picture(rng: random.Random, scene: Scene) -> Pixels:
 def worn(rng: random.Random, pixels: Pixels) -> Pixels:
     """`pixels` as they may arrive, at last [SIDE, SIDE, 3]."""
     image = Image.fromarray(pixels)
-    if rng.random() < 0.25:
-        image = _cropped(rng, image)
     if rng.random() < 0.3:
         other = rng.randint(40, 160)
         image = image.resize((other, other), rng.choice(FILTERS))
@@ -59,20 +71,6 @@ def _tone(rng: random.Random, name: str, usual: tuple[int, int, int]) -> Field:
     tone = rng.choice(CSS[name]) if rng.random() < 0.3 else usual
     spread = TONE_JITTER if rng.random() < 0.5 else 7
     return np.array([value + rng.uniform(-spread, spread) for value in tone])
-
-
-def _cropped(rng: random.Random, image: Image.Image) -> Image.Image:
-    """Up to a sixteenth off each edge: shapes keep most of their outline."""
-    width, height = image.size
-    left, top, right, bottom = (rng.uniform(0, 1 / 16) for _ in range(4))
-    return image.crop(
-        (
-            round(left * width),
-            round(top * height),
-            round(width - right * width),
-            height - round(bottom * height),
-        )
-    )
 
 
 def _through_jpeg(rng: random.Random, image: Image.Image) -> Image.Image:

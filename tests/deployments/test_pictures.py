@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -40,7 +41,8 @@ def refusal(data: bytes, **options) -> str:
 def test_every_allowed_format_is_decoded(kind):
     picture = open_picture(encoded(Image.new("RGB", (12, 8), RED), kind), "image")
     assert picture.size == (12, 8)
-    assert all(abs(a - b) < 8 for a, b in zip(as_rgb(picture).getpixel((5, 4)), RED, strict=True))
+    pixel: Any = as_rgb(picture).getpixel((5, 4))
+    assert all(abs(a - b) < 8 for a, b in zip(pixel, RED, strict=True))
 
 
 @pytest.mark.parametrize("kind", ["BMP", "TIFF", "ICO", "PPM"])

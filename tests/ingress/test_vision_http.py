@@ -3,21 +3,26 @@
 import base64
 import io
 import struct
+from typing import Any
 
 import httpx
 import orjson
 import pytest
 from PIL import Image
 
+from auth.plans import Limits
 from core.model import Chunk, ModelCard, Reply
 from core.work import WorkUnits
 from ingress.application import Application
 from ingress.catalog import Catalog
+from ingress.fetch import FetchedMedia, MediaFetcher
 from ingress.openai import OpenAI
+from ingress.path import RequestPath
+from ingress.remote_media import RemoteMedia
 from ingress.vision import VisionEndpoints
-from tests.fakes.dispatch import KEY
+from tests.fakes.dispatch import KEY, Salts, ScriptedDispatcher
 from tests.ingress.test_http import error_of
-from tests.ingress.test_path import World
+from tests.ingress.test_path import PLANS, World
 
 DESCRIBE = "/v1/images/descriptions"
 ALIAS = "/api/image-to-text"
@@ -42,27 +47,48 @@ BASE64 = base64.b64encode(PNG).decode()
 DATA_URL = f"data:image/png;base64,{BASE64}"
 
 
+class SeeingDispatcher(ScriptedDispatcher):
+    """Remembers the requests that reached it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[Any] = []
+        self.reply = Reply(orjson.dumps(BODY), WorkUnits(input_tokens=70, output_tokens=5))
+
+    async def answer(self, call, context):
+        self.requests.append(call.request)
+        return await super().answer(call, context)
+
+    async def stream(self, call, context):
+        self.requests.append(call.request)
+        async for chunk in super().stream(call, context):
+            yield chunk
+
+
 class SeeingWorld(World):
-    """A world whose dispatcher remembers the requests that reached it."""
+    """A request path with such a dispatcher."""
 
     def __init__(self):
         super().__init__()
-        self.requests = []
-        self.dispatcher.reply = Reply(
-            orjson.dumps(BODY), WorkUnits(input_tokens=70, output_tokens=5)
+        seeing = SeeingDispatcher()
+        self.requests = seeing.requests
+        self.dispatcher = seeing
+        self.path = RequestPath(
+            self.identifier, self.admission, Limits(PLANS), seeing, Salts(), self.telemetry
         )
-        answer, stream = self.dispatcher.answer, self.dispatcher.stream
 
-        async def remember(call, context):
-            self.requests.append(call.request)
-            return await answer(call, context)
 
-        def remember_stream(call, context):
-            self.requests.append(call.request)
-            return stream(call, context)
+class OnePicture(MediaFetcher):
+    """Knows one picture."""
 
-        self.dispatcher.answer = remember
-        self.dispatcher.stream = remember_stream
+    max_bytes = 1000
+
+    def __init__(self):
+        """No client, no limits."""
+
+    async def fetch(self, url, param, families=(), max_bytes=None):
+        assert (url, param, families) == ("https://example.com/a.png", "image", ("image",))
+        return FetchedMedia(PNG, "image/png")
 
 
 @pytest.fixture
@@ -159,6 +185,20 @@ async def test_bad_fields_are_named_and_cost_nothing(client, world, fields, para
     assert error_of(response)["param"] == param
     assert not world.requests
     assert not world.admission.events
+
+
+async def test_a_picture_by_url_is_fetched_by_the_gateway_where_it_may(world):
+    card = ModelCard(id="seer", spec="deployments.vision:SPEC", context_window=300)
+    vision = VisionEndpoints(world.path, Catalog([card]), RemoteMedia(OnePicture()))
+    transport = httpx.ASGITransport(Application(vision.endpoints(), "test"))
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://test", headers=headers
+    ) as client:
+        for path in (DESCRIBE, ALIAS):
+            answer = await client.post(path, json={"image": "https://example.com/a.png"})
+            assert answer.status_code == 200
+    assert {request.image for request in world.requests} == {PNG}
 
 
 async def test_remote_pictures_are_refused_in_words(client):
@@ -260,7 +300,7 @@ async def test_the_sdk_sends_pictures_to_a_vision_model_by_its_chat(client, worl
         )
     )
     sdk = AsyncOpenAI(api_key=KEY, base_url="http://test/v1", http_client=client)
-    parts = [
+    parts: list[Any] = [
         {"type": "text", "text": "What colour?"},
         {"type": "image_url", "image_url": {"url": DATA_URL}},
     ]
