@@ -11,6 +11,7 @@ from core.errors import InvalidRequest, NotFound, SettingsError, StorageFull, St
 from ingress.media.blobs import Blobs
 from ingress.media.purge import AnswersPurge, CdnPurge
 from ingress.media.sweeper import MediaSweeper
+from tests.fakes.dispatch import principal
 from tests.ingress.media.conftest import png
 
 SYSTEMS = pytest.mark.parametrize("blobs_url", ["directory", "memory://media/test"], indirect=True)
@@ -195,6 +196,16 @@ async def test_terms_are_those_of_the_plan(media):
         await media.store.put(tenant, "unheard-of", png(), "image/png")
     with pytest.raises(InvalidRequest):
         await media.store.put(tenant, "open", b"", "image/png")
+
+
+async def test_a_full_plan_is_known_before_the_work(media):
+    who = principal(tenant_id=await media.tenant(), plan="small")
+    await media.store.publish(who, png(9_999), "image/png")
+    await media.store.require_room(who)
+    await media.store.publish(who, b"x", "image/png")
+    with pytest.raises(StorageFull):
+        await media.store.require_room(who)
+    await media.store.require_room(principal(tenant_id=await media.tenant("open"), plan="open"))
 
 
 async def test_urls_begin_with_the_public_address_where_one_is_set(media):
