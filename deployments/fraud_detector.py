@@ -13,6 +13,7 @@ from core.fraud_features import Kind
 from core.fraud_rows import Rows
 from deployments.fraud_drift import DriftMonitor
 from deployments.fraud_reasons import novelty_reason, reasons
+from deployments.fraud_results import SCORE_UNITS, ResultWriter
 from models.fraud_files import DetectorFile, Thresholds, trees_path
 
 DECISIONS: dict[Kind, tuple[str, str, str]] = {
@@ -23,7 +24,6 @@ DECISIONS: dict[Kind, tuple[str, str, str]] = {
 """Below the review threshold, from it on, and from the decline threshold on."""
 FEW_ROWS = 1_000
 """Up to this many, waking a second thread takes longer than it saves."""
-SCORE_DIGITS = 6
 
 
 class Detector:
@@ -53,6 +53,7 @@ class Detector:
         self._trees_of_many = _trees(xgboost, trees_path(directory, facts.kind), threads)
         self._novelty = Novelty(facts.novelty) if facts.novelty else None
         self._drift = DriftMonitor(facts)
+        self._writer = ResultWriter(self.words)
 
     def matrix(self, rows: Rows) -> Any:
         """(rows, columns) in float32; NaN is unknown."""
@@ -71,40 +72,44 @@ class Detector:
         else:
             scores = 1 / (1 + self._np.exp(-contributions.sum(axis=1)))
         self._drift.keep(matrix, scores)
-        sent = self._np.round(scores.astype(self._np.float64), SCORE_DIGITS)
+        millionths = self._np.rint(scores.astype(self._np.float64) * SCORE_UNITS)
         surprise = self._novelty.surprise(matrix) if self._novelty else None
-        levels = self._levels(sent, surprise, threshold)
-        words = self.words
-        results: list[dict[str, Any]] = [
-            {"score": score, "decision": words[level]}
-            for score, level in zip(sent.tolist(), levels.tolist(), strict=True)
-        ]
-        if contributions is not None:
-            self._explain(results, matrix, contributions)
-            self._tell_novelty(results, surprise)
+        levels = self._levels(millionths, surprise, threshold)
+        if contributions is None:
+            return self._writer.write(millionths, levels)
+        results = self._explained(millionths, levels, matrix, contributions)
+        self._tell_novelty(results, surprise)
         return orjson.dumps(results)[1:-1]
 
     def drift(self) -> dict[str, Any]:
         """See `deployments.fraud_drift`."""
         return {"kind": self.kind} | self._drift.report()
 
-    def _levels(self, sent: Any, surprise: Any, threshold: float | None) -> Any:
+    def _levels(self, millionths: Any, surprise: Any, threshold: float | None) -> Any:
         """For each row the index of its decision in `words`.
 
         What is sent is what is compared: a score that reads 0.5 has reached a threshold of 0.5.
         """
         review = self.thresholds.review if threshold is None else threshold
-        levels = (sent >= review) + 1 * (sent >= max(review, self.thresholds.decline))
+        decline = max(review, self.thresholds.decline)
+        levels = (millionths >= review * SCORE_UNITS) + 1 * (millionths >= decline * SCORE_UNITS)
         if self._novelty is None:
             return levels
         # Nothing is known of a novel row, least of all that it is fine.
         return self._np.maximum(levels, surprise > self._novelty.limit)
 
-    def _explain(self, results: list[dict[str, Any]], matrix: Any, contributions: Any) -> None:
-        rows = zip(results, matrix.tolist(), contributions.tolist(), strict=True)
-        for result, values, moved in rows:
-            suspicious = result["decision"] != self.words[0]
-            result["reasons"] = reasons(self.kind, values, moved[:-1], suspicious=suspicious)
+    def _explained(
+        self, millionths: Any, levels: Any, matrix: Any, contributions: Any
+    ) -> list[dict[str, Any]]:
+        columns = (millionths, levels, matrix, contributions)
+        return [
+            {
+                "score": score / SCORE_UNITS,
+                "decision": self.words[level],
+                "reasons": reasons(self.kind, values, moved[:-1], suspicious=level > 0),
+            }
+            for score, level, values, moved in zip(*(c.tolist() for c in columns), strict=True)
+        ]
 
     def _tell_novelty(self, results: list[dict[str, Any]], surprise: Any) -> None:
         """After the reasons for the score: the first one only where the score gave none."""

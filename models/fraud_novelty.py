@@ -21,35 +21,36 @@ class Novelty:
 
     def __init__(self, file: NoveltyFile) -> None:
         factors = np.array(file.precisions, dtype=np.float32)
+        means = np.array(file.means, dtype=np.float32)
         self._components, self._columns = len(factors), factors.shape[1]
         self._centre = np.array(file.centre, dtype=np.float32)
         self._scale = np.array(file.scale, dtype=np.float32)
-        # All components side by side, so that all are one matrix product.
-        self._factors = np.concatenate(list(factors), axis=1)
-        means = np.array(file.means, dtype=np.float32)
-        self._offsets = np.concatenate([m @ f for m, f in zip(means, factors, strict=True)])
+        # All components below each other, so that all are one matrix product.
+        self._factors = np.concatenate([factor.T for factor in factors])
+        offsets = [mean @ factor for mean, factor in zip(means, factors, strict=True)]
+        self._offsets = np.concatenate(offsets)[:, None]
         log_determinants = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
-        self._constants = (
-            np.array(file.log_weights, dtype=np.float32)
-            + log_determinants
-            - 0.5 * self._columns * math.log(2 * math.pi)
-        ).astype(np.float32)
+        log_weights = np.array(file.log_weights, dtype=np.float32)
+        normal = 0.5 * self._columns * math.log(2 * math.pi)
+        self._constants = (log_weights + log_determinants - normal).astype(np.float32)[:, None]
         self.limit = file.limit
 
     def surprise(self, rows: Any) -> Any:
         """Nats for each of `rows` (n, columns), NaN unknown."""
-        distances = standardised(rows, self._centre, self._scale) @ self._factors
+        # Rows last from here on: numpy is several times quicker along a long last axis.
+        distances = self._factors @ standardised(rows, self._centre, self._scale).T
         distances -= self._offsets
-        distances = distances.reshape(len(rows), self._components, self._columns)
-        squared = np.einsum("rkd,rkd->rk", distances, distances)
+        distances = distances.reshape(self._components, self._columns, len(rows))
+        squared = np.einsum("kdr,kdr->kr", distances, distances)
         likelihoods = self._constants - 0.5 * squared
-        best = likelihoods.max(axis=1)
-        return -best - np.log(np.exp(likelihoods - best[:, None]).sum(axis=1))
+        best = likelihoods.max(axis=0)
+        return -best - np.log(np.exp(likelihoods - best).sum(axis=0))
 
 
 def standardised(rows: Any, centre: Any, scale: Any) -> Any:
     """Rows on the scale that the mixture knows; an unknown value becomes the average, 0."""
-    return np.nan_to_num((signed_log(rows) - centre) / scale)
+    scaled = (signed_log(rows) - centre) / scale
+    return np.where(np.isnan(scaled), np.float32(0), scaled)
 
 
 def signed_log(rows: Any) -> Any:

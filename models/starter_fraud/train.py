@@ -45,7 +45,7 @@ CAUGHT = 0.93
 """Share of fraud that the review threshold is to catch."""
 RIGHT = 0.97
 """Share of fraud among what the decline threshold stops."""
-COMPONENTS = 6
+COMPONENTS = 4
 ORDINARY_QUANTILE = 0.9995
 NOVELTY_ROWS = 30_000
 
