@@ -21,6 +21,9 @@ from core.errors import DataSourceUnavailable, NotFound, SettingsError
 from core.forecast import LARGEST_PRICE, SMALLEST_PRICE
 
 RETRY_AFTER_S = 30.0
+KEEP_FAILURE_S = 10.0
+"""How long a source that failed is not asked again for the same coin: its time-out is long, and
+everybody who waits for that coin would wait for one of their own."""
 COLUMNS = ("symbol", "time", "close")
 SHOWN_SYMBOLS = 20
 
@@ -45,6 +48,14 @@ class History:
     symbol: str
     source: str
     days: tuple[Day, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a source said about a coin, and until when that stands."""
+
+    until: float
+    outcome: tuple[Day, ...] | SourceFailure
 
 
 class MarketSource(Protocol):
@@ -79,7 +90,7 @@ class MarketData:
         self._sources = sources
         self._keep_s = keep_s
         self._clock = clock
-        self._kept: dict[tuple[str, str], tuple[float, tuple[Day, ...]]] = {}
+        self._kept: dict[tuple[str, str], Kept] = {}
         self._asking: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def coins(self) -> dict[str, list[str]]:
@@ -133,11 +144,19 @@ class MarketData:
         if not source.caches:
             return await source.history(symbol)
         async with self._asking[symbol]:
-            asked_at, days = self._kept.get((source.name, symbol), (-math.inf, ()))
-            if self._clock() - asked_at > self._keep_s:
-                days = await source.history(symbol)
-                self._kept[source.name, symbol] = (self._clock(), days)
-        return days
+            kept = self._kept.get((source.name, symbol))
+            if kept is None or self._clock() >= kept.until:
+                kept = self._kept[source.name, symbol] = await self._fetch(source, symbol)
+        if isinstance(kept.outcome, SourceFailure):
+            raise SourceFailure(str(kept.outcome))
+        return kept.outcome
+
+    async def _fetch(self, source: MarketSource, symbol: str) -> Kept:
+        try:
+            days = await source.history(symbol)
+        except SourceFailure as error:
+            return Kept(self._clock() + KEEP_FAILURE_S, error)
+        return Kept(self._clock() + self._keep_s, days)
 
 
 def _unavailable(failures: Iterable[str]) -> DataSourceUnavailable:

@@ -91,12 +91,14 @@ async def test_a_herd_asks_once():
     assert source.asked == 1
 
 
-async def test_a_failure_is_not_kept():
+async def test_a_herd_at_a_dead_source_waits_for_one_time_out_and_later_asks_again():
+    now = [0.0]
     source = Scripted("a", caches=True, broken=True)
-    market = MarketData([source], 300)
-    with pytest.raises(DataSourceUnavailable):
-        await market.history("BTC")
-    source.broken = False
+    market = MarketData([source], 300, clock=lambda: now[0])
+    told = await asyncio.gather(*(market.history("BTC") for _ in range(50)), return_exceptions=True)
+    assert {str(error) for error in told} == {"data source unavailable: a: HTTP 500"}
+    assert source.asked == 1
+    source.broken, now[0] = False, 11.0
     assert (await market.history("BTC")).source == "a"
 
 
