@@ -47,7 +47,7 @@ def _wav(data: bytes) -> int | None:
             rate = struct.unpack_from("<I", data, at + 16)[0]
         if name == b"data":
             # A stream's size is not known when its header is written: what is here counts.
-            return 1000 * min(size, len(data) - at - 8) // rate + 1
+            return int(1000 * min(size, len(data) - at - 8) // rate) + 1
         at += 8 + size + size % 2
     return None
 

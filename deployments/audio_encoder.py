@@ -128,17 +128,13 @@ class _Muxer:
         import av
 
         self._out = _Outbox()
-        self._container = av.open(
+        self._container: Any = av.open(
             self._out, "w", format=CONTAINERS[kind], options=OPTIONS.get(kind, {})
         )
-        self._stream: Any = self._container.add_stream(CODECS[kind], rate=rate, layout="mono")
-        if kind in BIT_RATES:
-            self._stream.bit_rate = BIT_RATES[kind]
+        self._stream = _stream(self._container, kind, rate)
+        codec = self._stream.codec_context
         self._resampler = av.AudioResampler(
-            format=self._stream.codec_context.format,
-            layout="mono",
-            rate=rate,
-            frame_size=self._stream.codec_context.frame_size or None,
+            format=codec.format, layout="mono", rate=rate, frame_size=codec.frame_size or None
         )
 
     def write(self, frames: list[Any]) -> bytes:
@@ -153,6 +149,13 @@ class _Muxer:
         self._container.mux(self._stream.encode(None))
         self._container.close()
         return self._out.take()
+
+
+def _stream(container: Any, kind: AudioFormat, rate: int) -> Any:
+    stream = container.add_stream(CODECS[kind], rate=rate, layout="mono")
+    if kind in BIT_RATES:
+        stream.bit_rate = BIT_RATES[kind]
+    return stream
 
 
 class _Outbox(io.RawIOBase):

@@ -85,7 +85,7 @@ class Speech:
             torch.cuda.set_per_process_memory_fraction(settings.memory_fraction)
         self.settings = settings
         self.engine = coqui.Speaker(Path(locate(settings.source)), settings.device)
-        self.voices = self.engine.voices or [ONLY_VOICE]
+        self.voices: list[str] = self.engine.voices or [ONLY_VOICE]
         self.names = _names(self.voices, settings.voices)
         # One worker: Coqui's models keep state while they speak.
         self.worker = ThreadPoolExecutor(1, "speak")
@@ -186,7 +186,7 @@ class Speech:
             )
         if not self.engine.is_multilingual:
             return None
-        return name or str(languages[0])
+        return name or languages[0]
 
 
 def _names(voices: list[str], configured: Mapping[str, str]) -> dict[str, str]:

@@ -94,7 +94,7 @@ class Speaker:
         self._synthesizer = self._api.synthesizer
         self.rate = int(self._synthesizer.output_sample_rate)
         """Samples per second."""
-        self.voices = list(self._api.speakers or ())
+        self.voices: list[str] = list(self._api.speakers or ())
         """Names of voices; empty for a model of one voice."""
         self.is_multilingual = bool(self._api.is_multi_lingual)
         self.languages = self._languages()

@@ -65,8 +65,8 @@ def starts_of(phonemes: str, speech: Speech) -> list[float] | None:
         return None
     following = float(len(speech.samples) // 2)
     known = list[float]()
-    for start in reversed(starts):
-        following = following if start is None else start
+    for found in reversed(starts):
+        following = following if found is None else found
         known.append(following)
     return known[::-1]
 

@@ -90,7 +90,7 @@ class Examples:
             tokenizer.encode(f" {word}").ids[0]: index
             for index, word in enumerate(vocabulary.WORDS)
         }
-        self.mark = {mark: tokenizer.token_to_id(mark) for mark in vocabulary.MARKS}
+        self.mark = {mark: vocabulary.id_of(tokenizer, mark) for mark in vocabulary.MARKS}
 
     def batches(self, stage: Stage, frames: int) -> Iterator[Batch]:
         """One pool of examples as batches of about `frames` padded frames, alike in length."""
@@ -172,7 +172,7 @@ class Examples:
         return body
 
     def _time(self, seconds: float) -> int:
-        return int(self._tokenizer.token_to_id(vocabulary.time_token(seconds)))
+        return vocabulary.id_of(self._tokenizer, vocabulary.time_token(seconds))
 
     def _collate(self, group: list[Example], frames: int) -> Batch:
         mels = torch.zeros(len(group), 80, frames)

@@ -28,7 +28,7 @@ class Shape:
     target_positions: int = 448
 
 
-class Attention(nn.Module):
+class Attention(nn.Module):  # type: ignore[misc]
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
@@ -49,7 +49,7 @@ class Attention(nn.Module):
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
-class Layer(nn.Module):
+class Layer(nn.Module):  # type: ignore[misc]
     def __init__(self, shape: Shape, *, decoder: bool) -> None:
         super().__init__()
         width = shape.width
@@ -71,7 +71,7 @@ class Layer(nn.Module):
         return x + self.fc2(functional.gelu(self.fc1(self.final_layer_norm(x))))
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module):  # type: ignore[misc]
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.conv1 = nn.Conv1d(shape.mels, shape.width, 3, padding=1)
@@ -93,7 +93,7 @@ class Encoder(nn.Module):
         return self.layer_norm(x)
 
 
-class Decoder(nn.Module):
+class Decoder(nn.Module):  # type: ignore[misc]
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(shape.vocabulary, shape.width)
@@ -110,7 +110,7 @@ class Decoder(nn.Module):
         return self.layer_norm(x) @ self.embed_tokens.weight.T
 
 
-class Whisper(nn.Module):
+class Whisper(nn.Module):  # type: ignore[misc]
     """Encoder, decoder, and a CTC head that only training uses."""
 
     def __init__(self, shape: Shape) -> None:

@@ -69,7 +69,7 @@ def loss_of(model: Whisper, batch: Batch, first_time: int) -> tuple[torch.Tensor
 
 def optimizers(model: Whisper, options: Options) -> list[torch.optim.Optimizer]:
     """Muon for the layers' matrices, AdamW for the rest."""
-    matrices, rest = [], []
+    matrices, rest = list[torch.Tensor](), list[torch.Tensor]()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             inner = parameter.ndim == 2 and "layers" in name
@@ -128,13 +128,13 @@ def train(options: Options) -> None:
     torch.manual_seed(options.seed)
     torch.set_num_threads(1)
     tokenizer = vocabulary.build()
-    first_time = tokenizer.token_to_id(vocabulary.TIMES[0])
+    examples = Examples(tokenizer, teller(options), options.seed)
+    first_time = vocabulary.id_of(tokenizer, vocabulary.TIMES[0])
     model = Whisper(Shape(tokenizer.get_vocab_size(), len(vocabulary.WORDS)))
     model.shape_times(first_time)
     if options.start is not None:
         model.load_state_dict(torch.load(options.start / STATE))
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
-    examples = Examples(tokenizer, teller(options), options.seed)
     optimizers_ = optimizers(model, options)
     groups = [group for o in optimizers_ for group in o.param_groups]
     full_rates = [group["lr"] for group in groups]
@@ -166,7 +166,7 @@ def _batches(examples: Examples, options: Options, clock: Clock) -> Iterator[Bat
 def _improve(model: Whisper, optimizers_: list[torch.optim.Optimizer], loss: torch.Tensor) -> None:
     for optimizer in optimizers_:
         optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for optimizer in optimizers_:
         optimizer.step()

@@ -68,6 +68,14 @@ def token_list(tokenizer: Tokenizer) -> list[str]:
     return [str(tokenizer.id_to_token(index)) for index in range(tokenizer.get_vocab_size())]
 
 
+def id_of(tokenizer: Tokenizer, token: str) -> int:
+    """The id of a token that there is."""
+    found = tokenizer.token_to_id(token)
+    if found is None:
+        raise KeyError(token)
+    return int(found)
+
+
 def time_token(seconds: float) -> str:
     """The nearest time mark, at most 30 s."""
     return TIMES[min(len(TIMES) - 1, max(0, round(seconds / TIME_STEP_S)))]

@@ -42,9 +42,9 @@ def test_every_word_is_one_token_and_tokens_are_in_whispers_order():
     text = " turn the light off"
     assert tokenizer.decode(tokenizer.encode(text).ids) == text
     assert tokenizer.decode(tokenizer.encode(" any other text").ids) == " any other text"
-    ids = [tokenizer.token_to_id(mark) for mark in MARKS]
+    ids = [vocabulary.id_of(tokenizer, mark) for mark in MARKS]
     assert ids == list(range(ids[0], ids[0] + len(MARKS)))
-    assert tokenizer.token_to_id(TIMES[0]) == tokenizer.token_to_id(NO_TIMES) + 1
+    assert vocabulary.id_of(tokenizer, TIMES[0]) == vocabulary.id_of(tokenizer, NO_TIMES) + 1
     assert tokenizer.token_to_id("<|30.00|>") == tokenizer.get_vocab_size() - 1
 
 
