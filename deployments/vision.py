@@ -36,6 +36,9 @@ from deployments.vision_rows import Finish, Piece, Row, Sampling
 DECODING_THREADS = 2
 """Pictures decoded at the same time: each may take 100 MB until it is made smaller."""
 
+SCALABLE = frozenset({"L", "LA", "RGB", "RGBA", "CMYK"})
+"""Modes whose pixels can be averaged as they are: palettes and bits cannot."""
+
 
 class VisionSettings(VisionEngineSettings):
     """`engine` settings of a vision model."""
@@ -111,9 +114,13 @@ class Vision:
         row = await self._chat_row(request, call)
         wants_usage = bool(request.stream_options and request.stream_options.include_usage)
         events = Events(call, self.settings.name, wants_usage=wants_usage)
-        yield Chunk(events.start())
+        started = False
         async with aclosing(self._pieces(row, call)) as pieces:
             async for piece in pieces:
+                if not started:
+                    # Not sooner: a prompt that does not fit is still an error with a status.
+                    started = True
+                    yield Chunk(events.start(), call.done)
                 if piece.text:
                     yield Chunk(events.delta(piece.text), call.done)
                 for event in events.end(piece.finish, call.done) if piece.finish else ():
@@ -147,6 +154,7 @@ class Vision:
             self._limit(request.max_tokens, call),
             Sampling(),
             pictures=1,
+            param="question" if request.question else "image",
         )
 
     async def _chat_row(self, request: ChatRequest, call: CallContext) -> Row:
@@ -183,6 +191,8 @@ class Vision:
     def _decode(self, data: bytes, param: str) -> Any:
         """The picture in RGB, no longer than `longest_side`."""
         picture = open_picture(data, param)
+        if picture.mode not in SCALABLE:
+            picture = as_rgb(picture)
         picture.thumbnail((self.settings.longest_side, self.settings.longest_side))
         return as_rgb(picture)
 

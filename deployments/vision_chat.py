@@ -31,6 +31,7 @@ NEUTRAL: dict[str, Any] = {
     "min_tokens": None,
     "ignore_eos": None,
     "stop_token_ids": None,
+    "include_stop_str_in_output": None,
     "length_penalty": 1.0,
     "truncate_prompt_tokens": None,
     "continue_final_message": None,

@@ -179,7 +179,7 @@ class VisionEngine:
                 processor_kwargs={"padding": True, "return_tensors": "pt"},
             )
         except (ValueError, TemplateError) as error:
-            raise InvalidRequest(f"the model cannot take this: {error}", "messages") from error
+            raise InvalidRequest(f"the model cannot take this: {error}", rows[0].param) from error
 
     def _fitting(self, rows: list[Row], inputs: Any) -> list[Row]:
         """Rows whose prompt leaves room for an answer; the others are told."""
@@ -196,7 +196,7 @@ class VisionEngine:
                     ContextOverflow(
                         f"the prompt has {count} tokens, pictures included; "
                         f"this model takes {self.window}",
-                        "messages",
+                        row.param,
                     )
                 )
         return kept

@@ -55,6 +55,7 @@ class Row:
         messages: in the processor's own form; pictures are decoded already.
         limit: most tokens to generate.
         stops: strings that end the answer; they are not part of it.
+        param: the request field that errors name.
     """
 
     messages: list[dict[str, Any]]
@@ -62,6 +63,7 @@ class Row:
     sampling: Sampling = Sampling()
     stops: Sequence[str] = ()
     pictures: int = 0
+    param: str = "messages"
     cancelled: bool = False
     ids: list[int] = field(default_factory=list)
     prompt_tokens: int = 0

@@ -197,7 +197,21 @@ async def test_one_prompt_that_is_too_long_does_not_harm_its_batch(vision):
         return_exceptions=True,
     )
     assert isinstance(results[0], ContextOverflow)
+    assert results[0].param == "question"
     assert text_of(results[1]) == "circle"
+
+
+async def test_a_streamed_prompt_that_is_too_long_fails_before_the_first_event(vision):
+    with pytest.raises(ContextOverflow):
+        await anext(vision.chat_stream(chat("Why " * 2000, SEEN, stream=True), call()))
+
+
+@pytest.mark.parametrize("mode", ["P", "1", "L", "LA", "RGBA", "I;16", "CMYK"])
+async def test_a_large_picture_of_any_depth_is_made_smaller(vision, mode):
+    file = io.BytesIO()
+    Image.new(mode, (3000, 1500)).save(file, "JPEG" if mode == "CMYK" else "PNG")
+    picture = vision._decode(file.getvalue(), "image")
+    assert (picture.mode, picture.size) == ("RGB", (2048, 1024))
 
 
 async def test_a_huge_prompt_is_refused_before_it_is_tokenized(vision):
