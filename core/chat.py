@@ -179,7 +179,7 @@ def _content_bytes(message: Message) -> int:
 
 
 def _refuse_remote_media(part: dict[str, Any]) -> None:
-    """Engines never fetch: media arrive as `data:` URLs (CVE-2025-6242 is what fetching costs)."""
+    """Engines never fetch (CVE-2025-6242 is what that costs): the gateway has made `data:` URLs."""
     for key in ("image_url", "video_url", "audio_url"):
         media = part.get(key)
         url = media.get("url") if isinstance(media, dict) else media

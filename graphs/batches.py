@@ -90,7 +90,7 @@ class Batches:
         kept = {file.hash for file in (output, errors) if file}
         parts = {outcome[which] for outcome in outcomes for which in ("output", "errors")}
         for part in parts - kept - {None}:
-            await self._media.delete(job.tenant_id, part)
+            await self._media.discard(job.tenant_id, part)
         return {
             "output_file_id": output.id if output else None,
             "error_file_id": errors.id if errors else None,

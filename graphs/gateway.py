@@ -25,11 +25,16 @@ from graphs.governed import Governed, GovernedArgs
 from graphs.scaling import published
 from ingress.application import Application
 from ingress.catalog import Catalog
+from ingress.fetch import FetchSettings, MediaFetcher
+from ingress.remote_media import RemoteMedia
 from ingress.routes import Services, endpoints
 
 
 class GatewayArgs(GovernedArgs):
     """`args` of the gateway's application in `serve_config.yaml`."""
+
+    fetch: FetchSettings = FetchSettings()
+    """Limits of fetching media by URL."""
 
 
 class GatewayConfig(Frozen):
@@ -61,6 +66,7 @@ class Gateway:
             jobs=JobBook(governed.database),
             queue=DurableQueue(args.stores.database_url.resolve()),
             media=governed.media,
+            remote=RemoteMedia(MediaFetcher(args.fetch)),
             upload_bytes=args.media.upload_bytes,
             decisions=published,
         )

@@ -16,6 +16,7 @@ from ingress.catalog import Catalog, ServedModel
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.path import RequestPath
+from ingress.remote_media import RemoteMedia
 from ingress.rendering import openai_body
 from ingress.responses import StreamResponse, answer_response, json_response
 
@@ -23,9 +24,13 @@ from ingress.responses import StreamResponse, answer_response, json_response
 class OpenAI:
     """Handlers over the request path."""
 
-    def __init__(self, path: RequestPath, catalog: Catalog) -> None:
+    def __init__(
+        self, path: RequestPath, catalog: Catalog, remote: RemoteMedia | None = None
+    ) -> None:
+        """`remote` fetches media that messages give by URL; without it they are refused."""
         self._path = path
         self._catalog = catalog
+        self._remote = remote
 
     def endpoints(self) -> list[Endpoint]:
         """The routes of this dialect, hottest first."""
@@ -81,6 +86,8 @@ class OpenAI:
         key = exchange.key
         principal = await self._path.identify(key, Scope.INFERENCE)
         document = await exchange.document()
+        if operation == "chat" and self._remote is not None:
+            await self._remote.inline_chat(document)
         return await self._dispatch(exchange, key, principal, operation, document)
 
     async def _dispatch(

@@ -18,12 +18,16 @@ from auth.valkey import ValkeyAdmission
 from ingress.accounts import Accounts
 from ingress.administration import Administration
 from ingress.aliases import Aliases
+from ingress.audio import AudioEndpoints
 from ingress.batches import BatchEndpoints
 from ingress.catalog import Catalog
 from ingress.cluster import ClusterEndpoints
 from ingress.endpoint import Endpoint
 from ingress.files import Files
+from ingress.forecast import ForecastEndpoints
+from ingress.fraud import FraudEndpoints
 from ingress.health import Health
+from ingress.images import Images
 from ingress.job_kind import JobQueue
 from ingress.media.delivery import Delivery
 from ingress.media.library import Library
@@ -31,7 +35,9 @@ from ingress.media.store import MediaStore
 from ingress.openai import OpenAI
 from ingress.path import RequestPath
 from ingress.readiness import Readiness
+from ingress.remote_media import RemoteMedia
 from ingress.usage import UsageEndpoints
+from ingress.vision import VisionEndpoints
 
 
 class Part(Protocol):
@@ -57,6 +63,7 @@ class Services:
     jobs: JobBook
     queue: JobQueue
     media: MediaStore
+    remote: RemoteMedia
     upload_bytes: int
     """Largest upload of media."""
     decisions: Callable[[], list[dict[str, Any]]]
@@ -70,11 +77,16 @@ def endpoints(catalog: Catalog, services: Services) -> list[Endpoint]:
 
 def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
     path = services.path
-    openai = OpenAI(path, catalog)
+    openai = OpenAI(path, catalog, services.remote)
     accounts = Accounts(path, services.directory)
     usage = UsageEndpoints(path, services.usage, services.admission, services.limits)
     administration = Administration(path, services.usage, services.admission, services.ledger)
     yield openai
+    yield Images(path, catalog, services.media)
+    yield VisionEndpoints(path, catalog, services.remote)
+    yield AudioEndpoints(path, catalog)
+    yield FraudEndpoints(path, catalog)
+    yield ForecastEndpoints(path, catalog)
     yield accounts
     yield usage
     yield administration

@@ -18,7 +18,14 @@ from core.model import ModelCard
 from core.settings import ROOT, StoreSettings
 from deployments.echo import EchoSettings
 from deployments.embeddings import EmbeddingSettings
+from deployments.forecast import ForecastSettings
+from deployments.fraud import FraudSettings
+from deployments.image import ImageSettings
 from deployments.llm import LlmSettings
+from deployments.reading import ReadingSettings
+from deployments.speech import SpeechSettings
+from deployments.transcription import TranscriptionSettings
+from deployments.vision import VisionSettings
 from graphs.gateway import GatewayArgs, GatewayConfig
 from graphs.jobs import JobsArgs
 from graphs.ledger import LedgerArgs
@@ -27,6 +34,7 @@ from ingress.accounts import KeyRequest
 from ingress.application import Application
 from ingress.catalog import Catalog
 from ingress.endpoint import Endpoint
+from ingress.fetch import FetchSettings
 from ingress.media.settings import MediaSettings
 from ingress.routes import Services, endpoints
 from tests.docs.sources import metric_names, sources, table_rows
@@ -38,12 +46,20 @@ SETTINGS: list[type[BaseModel]] = [
     ModelCard,
     JobsArgs,
     MediaSettings,
+    FetchSettings,
     LedgerArgs,
     StoreSettings,
     ModelArgs,
     LlmSettings,
     EmbeddingSettings,
     EchoSettings,
+    FraudSettings,
+    ForecastSettings,
+    ImageSettings,
+    VisionSettings,
+    ReadingSettings,
+    SpeechSettings,
+    TranscriptionSettings,
 ]
 NAMED_DEFAULTS = {None: "none", "": "empty"}
 
