@@ -19,7 +19,6 @@ class Word:
     start: float
     end: float
     text: str
-    probability: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,19 +177,20 @@ class Transcription:
         found, info = self.whisper.transcribe(block.samples, **options)
         transcript.language = transcript.language or info.language
         for segment in found:
+            # With word times, faster-whisper's numbers are numpy's, which no JSON writer takes.
             words = [
-                Word(block.start_s + w.start, block.start_s + w.end, w.word, w.probability)
+                Word(float(block.start_s + w.start), float(block.start_s + w.end), w.word)
                 for w in segment.words or ()
             ]
             yield Segment(
-                start=block.start_s + float(segment.start),
-                end=block.start_s + float(segment.end),
+                start=float(block.start_s + segment.start),
+                end=float(block.start_s + segment.end),
                 text=segment.text,
                 tokens=list(segment.tokens),
                 temperature=segment.temperature or 0.0,
-                avg_logprob=segment.avg_logprob,
-                compression_ratio=segment.compression_ratio,
-                no_speech_prob=segment.no_speech_prob,
+                avg_logprob=float(segment.avg_logprob),
+                compression_ratio=float(segment.compression_ratio),
+                no_speech_prob=float(segment.no_speech_prob),
                 words=words,
             )
 
