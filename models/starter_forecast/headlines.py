@@ -3,7 +3,7 @@
 Place in the path: training only. A headline is a subject, something that it does, and sometimes
 words around it; a few are denied, and carry the opposite label. Written for this repository: no
 text from outside. Neither `DEVELOPMENT` nor `HELD_OUT` is drawn from the lists: the first guided
-what the lists contain, the second was written afterwards and only measured.
+lists and lexicon, the second was written when those were finished, and only measured.
 """
 
 import random
@@ -171,9 +171,6 @@ DEVELOPMENT: tuple[Headline, ...] = (
     ("Tax office publishes form for digital assets", NEUTRAL),
     ("Average block time was 12 seconds", NEUTRAL),
     ("Analysts are divided about where Bitcoin goes from here", NEUTRAL),
-)
-
-HELD_OUT: tuple[Headline, ...] = (
     ("Ether climbs past $4,000 as appetite for risk returns", BULLISH),
     ("Asset manager doubles its Bitcoin position", BULLISH),
     ("Solana tops rivals with 15% monthly gain", BULLISH),
@@ -219,4 +216,47 @@ HELD_OUT: tuple[Headline, ...] = (
     ("Volumes in line with the monthly average", NEUTRAL),
     ("Calendar: events to watch in December", NEUTRAL),
     ("XRP range-bound as market lacks catalysts", NEUTRAL),
+)
+
+HELD_OUT: tuple[Headline, ...] = (
+    ("Bitcoin powers ahead to finish the month 18% up", BULLISH),
+    ("Insurance giant takes a stake in crypto custodian", BULLISH),
+    ("Ether fund draws $1 billion in its first week", BULLISH),
+    ("Bank drops its objections to tokenized deposits", BULLISH),
+    ("Solana overtakes rivals in daily users", BULLISH),
+    ("Shares of the miner soared after results", BULLISH),
+    ("Traders bet on another leg up for Cardano", BULLISH),
+    ("Senate passes crypto-friendly law", BULLISH),
+    ("Appetite for altcoins returns with a vengeance", BULLISH),
+    ("Litecoin is the week's biggest winner", BULLISH),
+    ("I am never selling, this only goes one way: up", BULLISH),
+    ("Payment network opens its doors to stablecoins", BULLISH),
+    ("Upgrade goes live without a hitch", BULLISH),
+    ("XRP bursts through its ceiling", BULLISH),
+    ("Bitcoin slips under $60,000 in rough session", BEARISH),
+    ("Ether hammered by forced selling", BEARISH),
+    ("Thieves empty wallets of thousands of users", BEARISH),
+    ("Judge orders exchange to close", BEARISH),
+    ("Solana holders face painful losses", BEARISH),
+    ("Crypto lender stops paying its customers", BEARISH),
+    ("Cardano extends its rout", BEARISH),
+    ("Altcoins get crushed as liquidity dries up", BEARISH),
+    ("Ministry plans to outlaw private coins", BEARISH),
+    ("The rally is over, says veteran trader", BEARISH),
+    ("Dogecoin was the biggest loser of the day", BEARISH),
+    ("Company writes off its entire crypto holdings", BEARISH),
+    ("Everyone I know is getting out of this coin", BEARISH),
+    ("Bug in smart contract locks up $80 million for good", BEARISH),
+    ("Bitcoin near $68,000 as Europe opens", NEUTRAL),
+    ("New edition of the crypto handbook published", NEUTRAL),
+    ("Ethereum developers meet on Wednesday", NEUTRAL),
+    ("What to expect from the central bank today", NEUTRAL),
+    ("Solana trades in line with its peers", NEUTRAL),
+    ("Exchange changes the colours of its app", NEUTRAL),
+    ("A short history of Litecoin", NEUTRAL),
+    ("Weekend trading was calm", NEUTRAL),
+    ("Cardano's founder speaks in Buenos Aires", NEUTRAL),
+    ("How taxes on digital assets work", NEUTRAL),
+    ("XRP price: where it stands at midday", NEUTRAL),
+    ("Parliament schedules a hearing on stablecoins", NEUTRAL),
 )
