@@ -123,6 +123,8 @@ class ServeDispatcher:
         model = call.model.card.id
         try:
             yield
+        except ModelLoading:
+            raise
         except CarillonError as error:
             raise _own(error) from None
         except BackPressureError as error:

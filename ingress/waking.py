@@ -16,6 +16,8 @@ from ingress.readiness import Readiness
 NEARLY = 0.95
 """Progress of a load that takes longer than the last one did."""
 LEAST_ETA_S = 1.0
+OVERDUE = 0.25
+"""What a load that takes longer than expected is given: this share of what it took so far."""
 
 
 @dataclass(slots=True)
@@ -54,7 +56,7 @@ class Waking:
         wake = self._begin(card)
         elapsed = time.monotonic() - wake.began
         progress = min(elapsed / wake.expected_s, NEARLY)
-        eta_s = max(wake.expected_s - elapsed, LEAST_ETA_S)
+        eta_s = max(wake.expected_s - elapsed, OVERDUE * elapsed, LEAST_ETA_S)
         message = f"the model '{card.id}' is waking up"
         return ModelLoading(message, None, eta_s, round(progress, 2))
 
