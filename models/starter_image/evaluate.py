@@ -20,6 +20,7 @@ from models.starter_image import HERE, WEIGHTS
 from models.starter_image.autoencoder import as_tensor
 from models.starter_image.judge import Verdict, judge
 from models.starter_image.scenes import (
+    BOLD,
     SIDE,
     Pixels,
     Scene,
@@ -127,7 +128,7 @@ def held_out_scenes(repeats: int) -> list[Scene]:
     """Every held-out combination so many times, anywhere in the picture."""
     rng = np.random.default_rng(SEED)
     _, held_out = split()
-    return [random_scene(rng, [c]) for _ in range(repeats) for c in held_out]
+    return [random_scene(rng, [c], BOLD) for _ in range(repeats) for c in held_out]
 
 
 def evaluate(artist: Artist, repeats: int = REPEATS) -> list[Score]:

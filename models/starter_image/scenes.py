@@ -45,6 +45,9 @@ SMALL, LARGE = 0.25, 0.31
 NEAR, FAR = 0.42, 0.58
 """Centres, in picture sides, before and after which a caption may say left or right."""
 STAR_INNER = 0.45
+RADII = (0.2, 0.37)
+BOLD = (0.26, 0.4)
+"""Radii of the shapes that starter-image learns to draw: eight latent cells a side hold no less."""
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Field = np.ndarray[Any, np.dtype[np.float64]]
@@ -95,10 +98,14 @@ def split() -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]]:
     return [c for c in every if not in_held_out(*c)], [c for c in every if in_held_out(*c)]
 
 
-def random_scene(rng: np.random.Generator, allowed: Sequence[tuple[str, str, str]]) -> Scene:
+def random_scene(
+    rng: np.random.Generator,
+    allowed: Sequence[tuple[str, str, str]],
+    radii: tuple[float, float] = RADII,
+) -> Scene:
     """One of the allowed combinations, anywhere that keeps the shape inside the picture."""
     colour, shape, background = allowed[int(rng.integers(len(allowed)))]
-    radius = rng.uniform(0.2, 0.37)
+    radius = rng.uniform(*radii)
     low, high = radius + 0.02, 0.98 - radius
     return Scene(colour, shape, background, rng.uniform(low, high), rng.uniform(low, high), radius)
 

@@ -1,4 +1,4 @@
-"""Train starter-image from nothing: ``python -m models.starter_image.train --minutes 32``.
+"""Train starter-image from nothing: ``python -m models.starter_image.train``.
 
 One CPU thread, scenes drawn on the fly, three stages by CPU time: the text encoder learns to tell
 attributes (half a minute), the autoencoder to compress pictures, the denoiser to draw what a
@@ -21,6 +21,8 @@ from torch.nn import functional
 from models.starter_image import WEIGHTS
 from models.starter_image.autoencoder import as_tensor, train_autoencoder
 from models.starter_image.clock import cpu_minutes
+from models.starter_image.muon import Muon
+from models.starter_image.muon import split as split_for_muon
 from models.starter_image.networks import (
     TEXT_WIDTH,
     new_autoencoder,
@@ -30,6 +32,7 @@ from models.starter_image.networks import (
 )
 from models.starter_image.scenes import (
     BACKGROUNDS,
+    BOLD,
     COLOURS,
     SHAPES,
     Scene,
@@ -40,10 +43,9 @@ from models.starter_image.scenes import (
 )
 from models.starter_image.words import build
 
-AUTOENCODER_SHARE = 0.22
 TEXT_MINUTES = 0.4
 BATCH, REFILL, POOL = 32, 8, 4096
-RATE, TEXT_RATE = 1e-3, 3e-4
+KERNEL_RATE, RATE, TEXT_RATE = 3e-3, 1e-3, 3e-4
 EMPTY_SHARE = 0.1
 """Captions left out, so that guidance has an unconditional answer to compare with."""
 NAMING_WEIGHT = 0.05
@@ -54,12 +56,16 @@ STEPS = 1000
 
 @dataclass(frozen=True)
 class Options:
+    """Minutes are of CPU time; a stage with none is left out."""
+
+    autoencoder_minutes: float
+    decoder_minutes: float
     minutes: float
-    """Of CPU time."""
+    """Of the denoiser."""
     out: Path
     seed: int
     start: Path | None = None
-    """A folder to go on from: its text encoder and denoiser train on, its autoencoder stays."""
+    """A folder to go on from."""
 
 
 class Naming(nn.Module):  # type: ignore[misc]  # torch has no types here
@@ -110,7 +116,7 @@ class Pool:
 
     def refill(self, count: int) -> None:
         """Replace the oldest scenes by new ones."""
-        scenes = [random_scene(self._rng, self._allowed) for _ in range(count)]
+        scenes = [random_scene(self._rng, self._allowed, BOLD) for _ in range(count)]
         pictures = as_tensor([draw(scene, self._rng) for scene in scenes])
         with torch.no_grad():
             latents = self._autoencoder.encode(pictures).latent_dist.sample() * self._scale
@@ -136,6 +142,8 @@ class Run:
         self.options = options
         self.rng = np.random.default_rng(options.seed)
         self.began = cpu_minutes()
+        self.first = 0.0
+        """When the denoiser began."""
         self.scheduler = scheduler()
         self.naming = Naming()
         if options.start:
@@ -156,8 +164,8 @@ class Run:
 
     @property
     def done(self) -> float:
-        """Share of the time that is spent."""
-        return self.minutes / self.options.minutes
+        """Share of the denoiser's time that is spent."""
+        return (self.minutes - self.first) / self.options.minutes
 
     def states(self, texts: list[str]) -> torch.Tensor:
         ids = self.tokenizer(
@@ -173,7 +181,7 @@ class Run:
         allowed, _ = split()
         ends, step = self.minutes + minutes, 0
         while self.minutes < ends:
-            scenes = [random_scene(self.rng, allowed) for _ in range(64)]
+            scenes = [random_scene(self.rng, allowed, BOLD) for _ in range(64)]
             texts = [caption(scene, self.rng) for scene in scenes]
             loss = self.naming.loss(self.states(texts), texts, scenes)
             optimizer.zero_grad()
@@ -212,23 +220,21 @@ class Run:
         pool = Pool(self.autoencoder, self.rng)
         for _ in range(32):
             pool.refill(16)
-        groups = [
-            {"params": list(self.denoiser.parameters()), "lr": RATE},
-            {"params": [*self.text.parameters(), *self.naming.parameters()], "lr": TEXT_RATE},
-        ]
-        optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
-        rates = [group["lr"] for group in optimizer.param_groups]
-        first, saved, smooth, step = self.done, self.minutes, 0.0, 0
+        optimizers = self._optimizers()
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        rates = [group["lr"] for group in groups]
+        self.first = saved = self.minutes
+        smooth, step = 0.0, 0
         while self.done < 1:
             pool.refill(REFILL)
-            share = self._pace(step, (self.done - first) / (1 - first))
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * share
+            for group, rate in zip(groups, rates, strict=True):
+                group["lr"] = rate * self._pace(step, self.done)
             loss = self.loss(*pool.batch())
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
             self._follow(step)
             smooth = loss.item() if step == 0 else 0.98 * smooth + 0.02 * loss.item()
             if step % 100 == 0:
@@ -237,6 +243,15 @@ class Run:
                 saved = self.minutes
                 self.save()
             step += 1
+
+    def _optimizers(self) -> list[Any]:
+        kernels, rest = split_for_muon(self.denoiser.named_parameters(), ("conv_in", "conv_out"))
+        groups = [
+            {"params": rest, "lr": RATE},
+            {"params": [*self.text.parameters(), *self.naming.parameters()], "lr": TEXT_RATE},
+        ]
+        adam = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
+        return [Muon(kernels, lr=KERNEL_RATE), adam]
 
     @staticmethod
     def _pace(step: int, done: float) -> float:
@@ -270,19 +285,36 @@ def train(options: Options) -> None:
     """The whole run; a checkpoint in ``out`` every few minutes."""
     torch.set_num_threads(1)
     run = Run(options)
-    run.learn_names(TEXT_MINUTES)
     if not options.start:
+        run.learn_names(TEXT_MINUTES)
         run.steady[0].load_state_dict(run.text.state_dict())
-        train_autoencoder(run.autoencoder, AUTOENCODER_SHARE * options.minutes, options.seed)
+    if options.autoencoder_minutes:
+        fresh = options.start is None
+        train_autoencoder(
+            run.autoencoder, options.autoencoder_minutes, options.seed, from_nothing=fresh
+        )
         run.save()
-    run.learn_drawing()
-    run.save()
+    if options.minutes:
+        run.learn_drawing()
+        run.save()
+    if options.decoder_minutes:
+        run.autoencoder.requires_grad_(requires_grad=True)
+        train_autoencoder(
+            run.autoencoder,
+            options.decoder_minutes,
+            options.seed + 1,
+            from_nothing=False,
+            decoder_only=True,
+        )
+        run.save()
     print(f"trained for {run.minutes:.1f} minutes")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=32.0)
+    parser.add_argument("--autoencoder-minutes", type=float, default=14.0)
+    parser.add_argument("--minutes", type=float, default=24.0, help="of the denoiser")
+    parser.add_argument("--decoder-minutes", type=float, default=6.0)
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start", type=Path, help="folder of weights to go on from")

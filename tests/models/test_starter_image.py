@@ -8,6 +8,7 @@ import pytest
 from models.starter_image import WEIGHTS
 from models.starter_image.judge import judge
 from models.starter_image.scenes import (
+    BOLD,
     COLOURS,
     SHAPES,
     Scene,
@@ -97,7 +98,7 @@ def _held_out_sample() -> list[Scene]:
     rng = np.random.default_rng(11)
     _, held_out = split()
     chosen = rng.permutation(len(held_out))[:SAMPLE]
-    return [random_scene(rng, [held_out[int(i)]]) for i in chosen]
+    return [random_scene(rng, [held_out[int(i)]], BOLD) for i in chosen]
 
 
 def _share(wanted: list[Scene], pictures, attribute: str) -> float:
