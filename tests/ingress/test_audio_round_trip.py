@@ -18,7 +18,7 @@ TEXT = "Turn the light off, please. Play the music again."
 
 
 class Direct:
-    """Step 4 without Serve: the models in this process, their last chunk marked as replicas do."""
+    """Step 4 without Serve: the models in this process, the last chunk marked, as replicas do."""
 
     def __init__(self, models):
         self.models = models
@@ -30,12 +30,10 @@ class Direct:
 
     async def stream(self, call, context):
         model = self.models[call.model.card.id]
-        last = None
-        async for chunk in getattr(model, call.operation.stream_method)(call.request, context):
-            if last is not None:
-                yield last
-            last = chunk
-        yield last._replace(last=True)
+        source = getattr(model, call.operation.stream_method)(call.request, context)
+        chunks = [chunk async for chunk in source]
+        for chunk in chunks:
+            yield chunk._replace(last=chunk is chunks[-1])
 
 
 @pytest.fixture(scope="module")
