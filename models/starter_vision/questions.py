@@ -166,8 +166,8 @@ KINDS: dict[str, tuple[Callable[[random.Random, Scene], Asked], float]] = {
     "shape": (shape, 3),
     "background": (background, 2),
     "caption": (describe, 3),
-    "yes/no": (yes_no, 3),
-    "place": (place, 1),
+    "yes/no": (yes_no, 4),
+    "place": (place, 2),
     "count": (count, 0.3),
 }
 

@@ -1,10 +1,10 @@
 """Train starter-vision from nothing: ``python -m models.starter_vision.train --minutes 28``.
 
 One CPU thread, pictures and questions drawn on the fly. First the encoder learns to look: linear
-heads beside it (thrown away) ask for outline, colour, shape and background. Then everything learns
-to answer; each picture is asked several questions, so that it is encoded once for all of them. The
-schedule follows the clock: scores repeat within noise, weights do not repeat bit by bit. It
-measures nothing: ``evaluate`` does.
+heads beside it (thrown away) ask for outline, place, colour, shape and background. Then everything
+learns to answer; each picture is asked several questions, so that it is encoded once for all of
+them. The schedule follows the clock: scores repeat within noise, weights do not repeat bit by bit.
+It measures nothing: ``evaluate`` does.
 """
 
 import argparse
@@ -44,7 +44,7 @@ PICTURE_TOKENS = (SIDE // PATCH) ** 2
 NO_TARGET = -100
 SAVE_EVERY_MINUTES = 3.0
 WORN = 0.8
-HINT_WEIGHT, OUTLINE_WEIGHT = 0.3, 3.0
+HINT_WEIGHT, OUTLINE_WEIGHT, PLACE_WEIGHT = 0.3, 3.0, 20.0
 OUTLINE_LAYER = 2
 """Layer of the encoder that must know figure from ground, so that the later ones know shapes."""
 
@@ -79,6 +79,8 @@ class Seen:
     """[rows, 3, side, side]."""
     facts: torch.Tensor
     """[rows, 3]: indices of colour, shape and background."""
+    places: torch.Tensor
+    """[rows, 3]: x, y and radius of the shape, in picture sides."""
     outlines: torch.Tensor
     """[rows, patches, pixels of a patch]: how much of each pixel the shape covers."""
 
@@ -91,20 +93,22 @@ class Hints(nn.Module):  # type: ignore[misc]
         width = int(VISION["hidden_size"])
         counts = (len(COLOURS), len(SHAPES), len(BACKGROUNDS))
         self.heads = nn.ModuleList(nn.Linear(width, count) for count in counts)
+        self.place = nn.Linear(width, 3)
         self.outline = nn.Linear(width, PATCH * PATCH)
         self._middle: torch.Tensor | None = None
         encoder.encoder.layers[OUTLINE_LAYER].register_forward_hook(self._keep)
 
     def forward(self, patches: torch.Tensor, seen: Seen) -> tuple[torch.Tensor, torch.Tensor]:
-        """(loss of facts and outlines, share of shapes that are right)."""
+        """(loss of everything that is asked, share of shapes that are right)."""
         mean = patches.float().mean(dim=1)
         found = [head(mean) for head in self.heads]
         losses = [functional.cross_entropy(f, seen.facts[:, i]) for i, f in enumerate(found)]
         assert self._middle is not None
         drawn = self.outline(self._middle[:, 1:].float())
         outline = functional.binary_cross_entropy_with_logits(drawn, seen.outlines)
+        place = functional.mse_loss(self.place(mean), seen.places)
         right = (found[1].argmax(dim=1) == seen.facts[:, 1]).float().mean()
-        return torch.stack(losses).sum() + OUTLINE_WEIGHT * outline, right
+        return torch.stack(losses).sum() + OUTLINE_WEIGHT * outline + PLACE_WEIGHT * place, right
 
     def _keep(self, _: nn.Module, __: Any, output: Any) -> None:
         self._middle = output if isinstance(output, torch.Tensor) else output[0]
@@ -142,6 +146,7 @@ class Examples:
         return Seen(
             normalised(torch.from_numpy(np.stack(drawn))),
             torch.tensor([_facts(scene) for scene in scenes]),
+            torch.tensor([(scene.x, scene.y, scene.radius) for scene in scenes]),
             in_patches(outlines),
         )
 
