@@ -1,4 +1,4 @@
-"""Files and batches with the official SDK: lines in, answers and errors out, on one's own budget."""
+"""Files and batches with the official SDK: lines in, answers and errors out."""
 
 import asyncio
 import json
@@ -36,6 +36,15 @@ async def ended(client, batch, seconds=120):
             await asyncio.sleep(0.3)
             batch = await client.batches.retrieve(batch.id)
     return batch
+
+
+async def begun(client, batch):
+    """Until its first lines are answered."""
+    for _ in range(600):
+        if (await client.batches.retrieve(batch.id)).request_counts.completed:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the batch does not begin")
 
 
 async def content(client, file_id):
@@ -107,8 +116,7 @@ async def test_a_cancelled_batch_stops(pro):
     async with pro.openai() as client:
         slow = [line(n, text=" ".join(["word"] * 3000), model="echo") for n in range(2000)]
         batch = await submitted(client, slow)
-        while (await client.batches.retrieve(batch.id)).request_counts.completed == 0:
-            await asyncio.sleep(0.2)
+        await begun(client, batch)
         cancelled = await client.batches.cancel(batch.id)
         assert cancelled.status == "cancelled"
         await asyncio.sleep(2)
@@ -146,8 +154,7 @@ async def test_nobody_elses_files_and_batches(pro, free):
 async def test_a_killed_jobs_application_goes_on_where_it_was(cluster, pro):
     async with pro.openai() as client:
         batch = await submitted(client, [line(number) for number in range(300)])
-        while (await client.batches.retrieve(batch.id)).request_counts.completed == 0:
-            await asyncio.sleep(0.1)
+        await begun(client, batch)
         cluster.kill("ServeReplica:jobs")
         batch = await ended(client, batch, 180)
         assert batch.status == "completed", batch
