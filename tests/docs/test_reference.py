@@ -150,7 +150,8 @@ def test_every_model_has_its_row(config, name, heading):
 
 def every_endpoint() -> list[Endpoint]:
     """The gateway's table, without a gateway: handlers are not called."""
-    services = Services(**({f.name: Mock() for f in fields(Services)} | {"upload_bytes": 1}))
+    made: dict[str, Any] = {field.name: Mock() for field in fields(Services)}
+    services = Services(**(made | {"upload_bytes": 1}))
     return Application(endpoints(Catalog([]), services), "0").endpoints
 
 
