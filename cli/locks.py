@@ -51,6 +51,10 @@ LOCKS = (
 )
 TORCH = "torch-cpu.txt"
 BOOTSTRAP = "uv.txt"
+SPEECH = "speech-cpu.txt"
+SPEECH_PACKAGE = "torchaudio"
+"""What speech replicas want on a CPU machine, in a directory of their own (ADR 0018). Its pin and
+hashes are the GPU flavour's."""
 
 
 class Locks:
@@ -71,6 +75,7 @@ class Locks:
         wanted = {lock.name: self._inputs(lock) for lock in LOCKS}
         wanted[BOOTSTRAP] = _digest([UV])
         wanted[TORCH] = _digest([self._torch()])
+        wanted[SPEECH] = _digest([self._speech()])
         return [name for name, digest in wanted.items() if self._recorded(name) != digest]
 
     def write(self, uv: str, *options: str, find_links: str = "") -> None:
@@ -84,6 +89,7 @@ class Locks:
             self._write(lock.name, self._inputs(lock), text)
         self._write(BOOTSTRAP, _digest([UV]), _compile(uv, ["-", *options], text=UV))
         self._write(TORCH, _digest([self._torch()]), self._torch() + "\n")
+        self._write(SPEECH, _digest([self._speech()]), self._speech())
 
     def _resolve(self, lock: Lock, uv: str, options: list[str]) -> str:
         extras = [part for extra in lock.extras for part in ("--extra", extra)]
@@ -121,6 +127,12 @@ class Locks:
         """The pin of torch's CPU build: the version of the extra `cpu`, with its local label."""
         pins = self.project["optional-dependencies"]["cpu"]
         return f"{next(pin for pin in pins if pin.startswith('torch=='))}+cpu"
+
+    def _speech(self) -> str:
+        """The GPU lock's entry of torchaudio."""
+        text = (self.directory / "gpu.txt").read_text()
+        entry = re.search(rf"^{SPEECH_PACKAGE}==.*(?:\n    .*)*\n", text, re.MULTILINE)
+        return entry.group() if entry else ""
 
     def _recorded(self, name: str) -> str | None:
         path = self.directory / name

@@ -78,6 +78,20 @@ say "installing requirements/$what.txt"
 "$uv" pip install --compile-bytecode --no-deps --require-hashes --requirement "requirements/$what.txt" ||
     fail "a package of requirements/$what.txt $offline"
 
+if [ "$what" = cpu ]; then
+    # What Coqui wants and nobody else may see: torchaudio, whose libraries are built for CUDA, without
+    # them; and the name of torchcodec, so that whoever looks for it takes it as absent.
+    speech=$venv/speech-packages
+    say "installing requirements/speech-cpu.txt"
+    "$uv" pip install --quiet --no-deps --require-hashes --target "$speech" --requirement requirements/speech-cpu.txt ||
+        fail "a package of requirements/speech-cpu.txt $offline"
+    rm -f "$speech"/torchaudio/lib/*.so
+    mkdir -p "$speech/torchcodec-0.0.0.dist-info"
+    printf 'Metadata-Version: 2.1\nName: torchcodec\nVersion: 0.0.0\n' > "$speech/torchcodec-0.0.0.dist-info/METADATA"
+    printf 'torchcodec\n' > "$speech/torchcodec-0.0.0.dist-info/top_level.txt"
+    printf 'raise ImportError("torchcodec is left out of the CPU environment")\n' > "$speech/torchcodec.py"
+fi
+
 # The packages of this checkout, and the command `carillon`. No network: the builder is installed.
 "$uv" pip install --quiet --no-deps --no-build-isolation --offline --editable . ||
     fail "this checkout could not be installed into $venv"
