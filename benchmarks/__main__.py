@@ -16,6 +16,7 @@ from benchmarks.chat_rows import chat
 from benchmarks.cluster import Cluster, own_cluster, running_cluster
 from benchmarks.cluster_rows import first_token, memory
 from benchmarks.compare import Row
+from benchmarks.fraud_rows import fraud
 from benchmarks.gateway_rows import (
     QUICK,
     Effort,
@@ -28,6 +29,7 @@ from benchmarks.gateway_rows import (
 from benchmarks.load import LoadFailed
 from benchmarks.peers import PeerMissing
 from benchmarks.processes import ChildFailed
+from benchmarks.vision_rows import vision
 from core.settings import state_directory
 
 Group = Callable[[Cluster, Effort, Path], Iterator[Row]]
@@ -38,6 +40,8 @@ GROUPS: dict[str, Group] = {
     "streams": streams,
     "added-latency": added_latency,
     "chat": chat,
+    "fraud": fraud,
+    "vision": vision,
     "connections": connections,
     "memory": memory,
 }
