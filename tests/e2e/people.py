@@ -29,8 +29,9 @@ class Person:
         )
 
     def openai(self, **options) -> openai.AsyncOpenAI:
+        options = {"timeout": TIMEOUT_S} | options
         return openai.AsyncOpenAI(
-            base_url=f"{self.cluster.base_url}/v1", api_key=self.key, timeout=TIMEOUT_S, **options
+            base_url=f"{self.cluster.base_url}/v1", api_key=self.key, **options
         )
 
     async def usage_rows(self) -> list[dict]:
