@@ -14,7 +14,7 @@ from rich.console import Console
 from benchmarks import report
 from benchmarks.chat_rows import chat
 from benchmarks.cluster import Cluster, own_cluster, running_cluster
-from benchmarks.cluster_rows import first_token, memory
+from benchmarks.cluster_rows import first_token, memory, memory_awake
 from benchmarks.compare import Row
 from benchmarks.fraud_rows import fraud
 from benchmarks.gateway_rows import (
@@ -30,6 +30,7 @@ from benchmarks.load import LoadFailed
 from benchmarks.peers import PeerMissing
 from benchmarks.processes import ChildFailed
 from benchmarks.vision_rows import vision
+from benchmarks.wake_rows import wake
 from core.settings import state_directory
 
 Group = Callable[[Cluster, Effort, Path], Iterator[Row]]
@@ -40,10 +41,12 @@ GROUPS: dict[str, Group] = {
     "streams": streams,
     "added-latency": added_latency,
     "chat": chat,
-    "fraud": fraud,
-    "vision": vision,
     "connections": connections,
     "memory": memory,
+    "wake": wake,
+    "fraud": fraud,
+    "vision": vision,
+    "memory-awake": memory_awake,
 }
 """Rows by the name that `--only` takes, in the order they are measured."""
 SCRATCH_MODE = 0o711
