@@ -59,5 +59,7 @@ class Sentences:
         """Words in any order, so that none is known only beside another."""
         rng = self._rng
         chosen = rng.choices(words, k=rng.randint(1, 8))
+        while utterances.is_held_out(" ".join(chosen)):
+            chosen = rng.choices(words, k=rng.randint(1, 8))
         text = " ".join(w + ("," if rng.random() < 0.12 else "") for w in chosen).strip(",")
         return f"{text.capitalize()}{rng.choice('...?!')}"

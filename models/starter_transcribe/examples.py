@@ -74,8 +74,8 @@ class Stage:
         if done < 0.45:
             return cls(8, 0.05, 0.0, 200)
         if done < 0.65:
-            return cls(8, 0.2, 0.06, 600)
-        return cls(8, 0.3, 0.2, 1000)
+            return cls(8, 0.3, 0.06, 600)
+        return cls(8, 0.35, 0.15, 1000)
 
 
 class Examples:

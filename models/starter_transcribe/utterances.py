@@ -1,7 +1,8 @@
 """Utterances to learn from: sentences of the vocabulary, spoken by espeak-ng, then roughened.
 
-Everything is drawn from a `random.Random`, so a seed gives the same sentences; sounds repeat as
-espeak-ng does. Held-out sentences are chosen by a hash of their text and never drawn for training.
+Everything is drawn from a `random.Random`, so a seed gives the same sentences; sounds are alike,
+for espeak-ng lets pitch flutter by a chance of its own. Held-out sentences are chosen by a hash of
+their text and never drawn for training.
 """
 
 import hashlib

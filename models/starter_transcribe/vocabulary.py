@@ -34,7 +34,7 @@ MARKS = (
     SILENCE,
     NO_TIMES,
 )
-TIME_STEP_S = 0.02
+TIME_STEP_S, LEARNT_STEP_S = 0.02, 0.1
 TIMES = tuple(f"<|{index * TIME_STEP_S:.2f}|>" for index in range(1501))
 
 
@@ -77,8 +77,13 @@ def id_of(tokenizer: Tokenizer, token: str) -> int:
 
 
 def time_token(seconds: float) -> str:
-    """The nearest time mark, at most 30 s."""
-    return TIMES[min(len(TIMES) - 1, max(0, round(seconds / TIME_STEP_S)))]
+    """The nearest time mark of a tenth of a second, at most 30 s.
+
+    All marks exist, as Whisper has them; the finer ones are more than so few examples can teach.
+    """
+    tenths = round(seconds / LEARNT_STEP_S)
+    index = tenths * round(LEARNT_STEP_S / TIME_STEP_S)
+    return TIMES[min(len(TIMES) - 1, max(0, index))]
 
 
 def preprocessor(chunk_s: int) -> str:
