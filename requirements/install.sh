@@ -96,4 +96,11 @@ fi
 "$uv" pip install --quiet --no-deps --no-build-isolation --offline --editable . ||
     fail "this checkout could not be installed into $venv"
 
+if [ "$what" = cpu ]; then
+    # librosa's functions are compiled at their first call: now, instead of when somebody waits for a voice.
+    say "compiling what speech needs"
+    "$python" -c "from models.coqui import Speaker; from models.starter_speech import WEIGHTS; Speaker(WEIGHTS).say('Number 1.', 'alto', None)" >/dev/null 2>&1 ||
+        say "that failed; the first spoken sentence will take longer"
+fi
+
 touch "$venv/.installed-$what"
