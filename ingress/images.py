@@ -125,7 +125,7 @@ class Images:
     async def _run(
         self, exchange: Exchange, principal: Principal, operation: str, document: dict[str, Any]
     ) -> Response:
-        call = self._call(exchange, operation, document)
+        call = await self._call(exchange, principal, operation, document)
         if call.streamed:
             stream = await self._path.stream(call, exchange.key, principal)
             return StreamResponse(stream, openai_body)
@@ -138,7 +138,7 @@ class Images:
         self, exchange: Exchange, principal: Principal, operation: str, document: dict[str, Any]
     ) -> Response:
         """The first picture in the flat answer of the older paths."""
-        call = self._call(exchange, operation, document)
+        call = await self._call(exchange, principal, operation, document)
         if call.streamed:
             raise InvalidRequest("this path does not stream; /v1/images does", "stream")
         answer = await self._path.answer(call, exchange.key, principal)
@@ -160,12 +160,17 @@ class Images:
             del plain["image"]
         return json_response(plain)
 
-    def _call(self, exchange: Exchange, operation: str, document: dict[str, Any]) -> Call:
+    async def _call(
+        self, exchange: Exchange, principal: Principal, operation: str, document: dict[str, Any]
+    ) -> Call:
         call = exchange.call(self._catalog, operation, document)
-        if _wants_url(call) and self._publisher is None:
-            raise InvalidRequest(
-                "no media store is configured here: ask for 'b64_json'", "response_format"
-            )
+        if _wants_url(call):
+            if self._publisher is None:
+                raise InvalidRequest(
+                    "no media store is configured here: ask for 'b64_json'", "response_format"
+                )
+            # Asked before the work, which would be billed and then have nowhere to go.
+            await self._publisher.require_room(principal)
         if getattr(call.request, "seed", None) is None:
             # Whoever names no seed wants another picture each time, not the last one again.
             call.cache = FRESH

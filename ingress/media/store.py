@@ -43,6 +43,7 @@ class Purge(Protocol):
 class Publisher(Protocol):
     """What an endpoint that returns media depends on."""
 
+    async def require_room(self, principal: Principal) -> None: ...
     async def publish(
         self, principal: Principal, data: bytes, media_type: str, origin: str = ""
     ) -> str: ...

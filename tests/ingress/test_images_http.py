@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from core.errors import StorageFull
 from core.images import ImageEditRequest, ImageVariationRequest
 from core.model import CallContext, Chunk, ModelCard, Reply
 from core.styles import styles
@@ -94,6 +95,11 @@ class Shelf:
 
     def __init__(self):
         self.published = []
+        self.full = False
+
+    async def require_room(self, principal):
+        if self.full:
+            raise StorageFull("the plan's storage is full")
 
     async def publish(self, principal, data, media_type, origin=""):
         self.published.append((principal.tenant_id, data, media_type))
@@ -230,6 +236,14 @@ async def test_urls_lead_to_the_callers_own_media(client, world):
     assert [kept[0] for kept in world.shelf.published] == ["t", "t"]
     assert {kept[2] for kept in world.shelf.published} == {"image/webp"}
     assert "b64_json" not in response.text
+
+
+async def test_a_full_shelf_is_said_before_the_work(client, world):
+    world.shelf.full = True
+    response = await client.post(GENERATE, json={"prompt": "x", "response_format": "url"})
+    assert response.status_code == 403
+    assert response.json()["error"]["code"] == "storage_quota_exceeded"
+    assert not world.studio.calls
 
 
 async def test_a_cached_answer_gets_urls_of_its_own(client, world):
