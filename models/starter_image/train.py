@@ -8,6 +8,7 @@ caption says. It writes a folder that every Stable Diffusion pipeline loads; it 
 
 import argparse
 import copy
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -279,6 +280,17 @@ class Run:
             feature_extractor=None,
             requires_safety_checker=False,
         ).save_pretrained(self.options.out)
+        _forget_origins(self.options.out)
+
+
+def _forget_origins(folder: Path) -> None:
+    """Where weights were loaded from before is nobody's business; files are for all to read."""
+    for path in folder.rglob("*"):
+        if path.suffix == ".json":
+            found = json.loads(path.read_text())
+            found.pop("_name_or_path", None)
+            path.write_text(json.dumps(found, indent=2) + "\n")
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def train(options: Options) -> None:
