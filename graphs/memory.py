@@ -40,7 +40,7 @@ class MemoryGauge:
 
 def _of_machine() -> tuple[int, int, int]:
     memory = psutil.virtual_memory()
-    own = sum(_resident(process) for process in _family())
+    own = sum(_share(process) for process in _family())
     return own, memory.total - memory.available, memory.total
 
 
@@ -65,8 +65,9 @@ def _family() -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
-def _resident(process: psutil.Process) -> int:
+def _share(process: psutil.Process) -> int:
+    """Its proportional set size: pages that several processes share count once."""
     try:
-        return int(process.memory_info().rss)
-    except psutil.NoSuchProcess:
+        return int(process.memory_full_info().pss)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
         return 0

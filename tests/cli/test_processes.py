@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
@@ -79,9 +80,14 @@ def test_a_process_that_ended_is_not_found_even_before_it_is_reaped(sleeper):
 def test_marked_processes_are_those_of_one_run_and_their_children(sleeper):
     ours, other = sleeper("run-a"), sleeper("run-b")
     parent = sleeper("run-a", "import subprocess; subprocess.Popen(['sleep', '60']); print(1)")
-    found = {p.pid for p in processes.marked("run-a")}
-    grandchildren = {p.pid for p in psutil.Process(parent.pid).children()}
-    assert found == {ours.pid, parent.pid, *grandchildren}
+    family = {ours.pid, parent.pid, *(p.pid for p in psutil.Process(parent.pid).children())}
+    # A process that is just being started has no environment for a moment.
+    for _ in range(100):
+        found = {p.pid for p in processes.marked("run-a")}
+        if found == family:
+            break
+        time.sleep(0.05)
+    assert found == family
     assert other.pid not in found
     processes.end(psutil.Process(parent.pid).children(), 5)
 

@@ -95,4 +95,5 @@ def test_what_it_sees_and_decides_is_published_once_per_change(board):
 def test_the_gauge_knows_this_process_and_this_machine(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     read = MemoryGauge().read()
-    assert 10 < read["own_mb"] < read["used_mb"] < read["total_mb"]
+    assert 10 < read["own_mb"] < read["total_mb"]
+    assert read["used_mb"] < read["total_mb"]
