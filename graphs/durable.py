@@ -28,7 +28,8 @@ EXECUTOR = "jobs"
 RECOVERIES = 100
 ATTEMPTS = 8
 FIRST_RETRY_S = 1.0
-POLL_S = 0.25
+POLL_S = 1.0
+"""Between looks for new jobs: each costs an idle machine something."""
 
 
 class Durable:
