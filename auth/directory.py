@@ -15,6 +15,7 @@ from auth.database import Connection, Database
 from auth.epochs import Epochs
 from auth.grants import granted
 from auth.keys import KeyHasher, display_prefix, key_id_of
+from auth.paging import known_id, page_size
 from auth.plans import HOUR_S, Limits, Meter, Plans
 from auth.principal import Principal, Scope
 from core.errors import ExpiredKey, InvalidKey, InvalidRequest, NotFound, Unauthenticated
@@ -23,7 +24,6 @@ OPERATOR = "operator"
 """Id of the tenant that owns the installation."""
 OPERATOR_PLAN = "enterprise"
 FIRST_PLAN = "free"
-MAX_PAGE = 100
 TENANT_ID_BYTES = 8
 
 
@@ -75,17 +75,17 @@ class Directory:
     async def tenant(self, tenant_id: str) -> Tenant:
         """One tenant. Raises NotFound."""
         return _tenant(
-            await self._database.row("SELECT * FROM tenants WHERE id = $1", _text(tenant_id))
+            await self._database.row("SELECT * FROM tenants WHERE id = $1", known_id(tenant_id))
         )
 
     async def tenants(self, after: str | None = None, limit: int = 20) -> Page[Tenant]:
         """Tenants, oldest first."""
-        limit = _page_size(limit)
+        limit = page_size(limit)
         rows = await self._database.fetch(
             "SELECT * FROM tenants WHERE $1::text IS NULL OR (created_at, id) >"
             " (SELECT created_at, id FROM tenants WHERE id = $1)"
             " ORDER BY created_at, id LIMIT $2",
-            after and _text(after),
+            after and known_id(after),
             limit + 1,
         )
         return Page(tuple(_tenant(row) for row in rows[:limit]), len(rows) > limit)
@@ -127,13 +127,13 @@ class Directory:
 
     async def keys(self, tenant_id: str, after: str | None = None, limit: int = 20) -> Page[ApiKey]:
         """The keys of one tenant, oldest first, revoked ones included."""
-        limit = _page_size(limit)
+        limit = page_size(limit)
         rows = await self._database.fetch(
             "SELECT * FROM api_keys WHERE tenant_id = $1 AND ($2::text IS NULL OR (created_at, id)"
             " > (SELECT created_at, id FROM api_keys WHERE id = $2 AND tenant_id = $1))"
             " ORDER BY created_at, id LIMIT $3",
-            _text(tenant_id),
-            after and _text(after),
+            known_id(tenant_id),
+            after and known_id(after),
             limit + 1,
         )
         return Page(tuple(_api_key(row) for row in rows[:limit]), len(rows) > limit)
@@ -147,8 +147,8 @@ class Directory:
             row = await connection.fetchrow(
                 "UPDATE api_keys SET is_active = false, revoked_at = coalesce(revoked_at, now())"
                 " WHERE id = $1 AND tenant_id = $2 RETURNING *",
-                _text(key_id),
-                _text(tenant_id),
+                known_id(key_id),
+                known_id(tenant_id),
             )
             if row is None:
                 raise NotFound("no such API key")
@@ -241,7 +241,7 @@ class Directory:
         return len(rows)
 
     async def _change(self, tenant_id: str, update: str, value: object) -> Tenant:
-        tenant = _tenant(await self._database.row(update, _text(tenant_id), value))
+        tenant = _tenant(await self._database.row(update, known_id(tenant_id), value))
         await self.announce()
         return tenant
 
@@ -281,18 +281,7 @@ class Directory:
                 granter.require(Scope.KEYS)
             return granter.tenant_id
         granter.require(Scope.ADMIN)
-        return _text(tenant_id)
-
-
-def _page_size(limit: int) -> int:
-    return max(1, min(limit, MAX_PAGE))
-
-
-def _text(identifier: str) -> str:
-    """An id as PostgreSQL can take it; anything else names nothing."""
-    if not identifier.isascii() or not identifier.isprintable():
-        raise NotFound("no such id")
-    return identifier
+        return known_id(tenant_id)
 
 
 def _tenant(row: asyncpg.Record | None) -> Tenant:

@@ -12,10 +12,10 @@ import asyncpg
 
 from auth.accounts import Page
 from auth.database import Database
+from auth.paging import known_id, page_size
 from core.errors import NotFound
 
 ID_BYTES = 12
-MAX_PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class FileBook:
         """A tenant's own file. Raises NotFound, also for another tenant's."""
         return _file(
             await self._database.row(
-                "SELECT * FROM files WHERE id = $1 AND tenant_id = $2", _text(file_id), tenant_id
+                "SELECT * FROM files WHERE id = $1 AND tenant_id = $2", known_id(file_id), tenant_id
             )
         )
 
@@ -68,7 +68,7 @@ class FileBook:
         self, tenant_id: str, purpose: str | None, after: str | None, limit: int
     ) -> Page[File]:
         """A tenant's files, newest first."""
-        limit = max(1, min(limit, MAX_PAGE))
+        limit = page_size(limit)
         rows = await self._database.fetch(
             "SELECT * FROM files WHERE tenant_id = $1 AND ($2::text IS NULL OR purpose = $2)"
             " AND ($3::text IS NULL OR (created_at, id) <"
@@ -76,7 +76,7 @@ class FileBook:
             " ORDER BY created_at DESC, id DESC LIMIT $4",
             tenant_id,
             purpose,
-            after and _text(after),
+            after and known_id(after),
             limit + 1,
         )
         return Page(tuple(_file(row) for row in rows[:limit]), len(rows) > limit)
@@ -89,13 +89,6 @@ class FileBook:
             "SELECT 1 FROM files WHERE tenant_id = $1 AND hash = $2 LIMIT 1", tenant_id, file.hash
         )
         return file, other is None
-
-
-def _text(identifier: str) -> str:
-    """An id as PostgreSQL can take it; anything else names nothing."""
-    if not identifier.isascii() or not identifier.isprintable():
-        raise NotFound("no such id")
-    return identifier
 
 
 def _file(row: asyncpg.Record | None) -> File:

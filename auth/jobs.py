@@ -16,11 +16,11 @@ import orjson
 
 from auth.accounts import Page
 from auth.database import Database
+from auth.paging import known_id, page_size
 from auth.principal import Principal
 from core.errors import Conflict, NotFound
 
 ID_BYTES = 12
-MAX_PAGE = 100
 
 
 class JobStatus(StrEnum):
@@ -92,7 +92,7 @@ class JobBook:
         """A tenant's own job. Raises NotFound, also for another tenant's."""
         row = await self._database.row(
             "SELECT * FROM jobs WHERE id = $1 AND tenant_id = $2 AND kind = $3",
-            _text(job_id),
+            known_id(job_id),
             tenant_id,
             kind,
         )
@@ -104,7 +104,7 @@ class JobBook:
 
     async def page(self, tenant_id: str, kind: str, after: str | None, limit: int) -> Page[Job]:
         """A tenant's jobs of one kind, newest first."""
-        limit = max(1, min(limit, MAX_PAGE))
+        limit = page_size(limit)
         rows = await self._database.fetch(
             "SELECT * FROM jobs WHERE tenant_id = $1 AND kind = $2"
             " AND ($3::text IS NULL OR (created_at, id) <"
@@ -112,7 +112,7 @@ class JobBook:
             " ORDER BY created_at DESC, id DESC LIMIT $4",
             tenant_id,
             kind,
-            after and _text(after),
+            after and known_id(after),
             limit + 1,
         )
         return Page(tuple(_job(row) for row in rows[:limit]), len(rows) > limit)
@@ -160,7 +160,7 @@ class JobBook:
         row = await self._database.row(
             "UPDATE jobs SET status = 'cancelled', ended_at = now() WHERE id = $1"
             " AND tenant_id = $2 AND kind = $3 AND status IN ('queued', 'in_progress') RETURNING *",
-            _text(job_id),
+            known_id(job_id),
             tenant_id,
             kind,
         )
@@ -177,13 +177,6 @@ class JobBook:
         if not job.status.is_final:
             raise Conflict("the job has not ended: cancel it first")
         await self._database.execute("DELETE FROM jobs WHERE id = $1", job.id)
-
-
-def _text(identifier: str) -> str:
-    """An id as PostgreSQL can take it; anything else names nothing."""
-    if not identifier.isascii() or not identifier.isprintable():
-        raise NotFound("no such id")
-    return identifier
 
 
 def _job(row: asyncpg.Record | None) -> Job:

@@ -7,6 +7,7 @@ waits for it, as long as the batch has time. Requests and answers are those of O
 
 import asyncio
 import uuid
+from collections import OrderedDict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -31,6 +32,8 @@ AT_ONCE = 8
 LONGEST_NAP_S = 30.0
 TRIES = 6
 MAX_LINES = 50_000
+FILES_KEPT = 4
+"""Batches whose requests stay in memory; those of others are read again for each piece."""
 MAX_BATCH_BYTES = 100 * 2**20
 ANSWER_TYPE = "application/jsonl"
 Line = dict[str, Any]
@@ -45,6 +48,7 @@ class Batches:
         self, path: RequestPath, book: JobBook, files: FileBook, media: MediaStore
     ) -> None:
         self.catalog = Catalog([])
+        self._read: OrderedDict[str, list[Line]] = OrderedDict()
         self._path = path
         self._book = book
         self._files = files
@@ -82,6 +86,7 @@ class Batches:
 
     async def finish(self, job: Job, outcomes: list[Outcome]) -> Outcome:
         """One file of answers and one of errors, each only if there are any."""
+        self._read.pop(job.id, None)
         principal = await self._path.identify(job.api_key_id, Scope.INFERENCE)
         output = await self._join(job, principal, outcomes, "output")
         errors = await self._join(job, principal, outcomes, "errors")
@@ -140,9 +145,16 @@ class Batches:
             request_id = uuid.uuid4().hex
 
     async def _lines(self, job: Job) -> list[Line]:
+        """The requests, kept from piece to piece: anew each time would be quadratic."""
+        if (kept := self._read.get(job.id)) is not None:
+            self._read.move_to_end(job.id)
+            return kept
         file = await self._files.find(job.tenant_id, job.request["input_file_id"])
         content = await self._content(job.tenant_id, file.hash)
-        return await asyncio.to_thread(parse_lines, content)
+        lines = self._read[job.id] = await asyncio.to_thread(parse_lines, content)
+        while len(self._read) > FILES_KEPT:
+            self._read.popitem(last=False)
+        return lines
 
     async def _content(self, tenant_id: str, blob: str) -> bytes:
         media = await self._media.find(tenant_id, blob)

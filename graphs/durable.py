@@ -6,23 +6,18 @@ tenants see is `auth.jobs`'s. It knows neither models nor callers.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
-from dbos import DBOS, DBOSClient, DBOSConfig, error
+from dbos import DBOS, DBOSConfig, error
 from pydantic import SecretStr
-from sqlalchemy.exc import SQLAlchemyError
 
-from auth.jobs import Job, JobBook
-from core.errors import CarillonError, ModelUnavailable, StoreUnavailable, Unavailable
+from auth.jobs import JobBook
+from core.errors import CarillonError, ModelUnavailable, Unavailable
+from graphs.job_queue import NAME, QUEUE, VERSION, WORKFLOW
 from ingress.job_kind import JobKind, Outcome
 
 T = TypeVar("T")
-NAME = "carillon"
-WORKFLOW = "job"
-QUEUE = "jobs"
-VERSION = "1"
-"""Of the workflow below: jobs begun by another version wait for a process that has it."""
 EXECUTOR = "jobs"
 """One name for all processes that ever run jobs: a new one takes over what an old one left."""
 RECOVERIES = 100
@@ -128,44 +123,6 @@ class Durable:
     async def _here(self, work: Coroutine[Any, Any, T]) -> T:
         """Run in the loop that owns the stores; cancelled there when cancelled here."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
-
-
-class DurableQueue:
-    """Hands jobs over from another process: the gateway."""
-
-    def __init__(self, database_url: SecretStr) -> None:
-        self._url = database_url
-        self._client: DBOSClient | None = None
-
-    async def enqueue(self, job: Job) -> None:
-        """Have `job` run, now or when a process is there that can. Twice is once."""
-        await self._run(
-            lambda client: client.enqueue(
-                {
-                    "workflow_name": WORKFLOW,
-                    "queue_name": QUEUE,
-                    "workflow_id": job.id,
-                    "app_version": VERSION,
-                    "application_name": NAME,
-                },
-                job.id,
-            )
-        )
-
-    async def cancel(self, job: Job) -> None:
-        """Stop `job`; the piece under way is cancelled too."""
-        await self._run(lambda client: client.cancel_workflow(job.id))
-
-    async def _run(self, work: Callable[[DBOSClient], object]) -> None:
-        try:
-            await asyncio.to_thread(lambda: work(self._connected()))
-        except (SQLAlchemyError, error.DBOSException, OSError) as fault:
-            raise StoreUnavailable("the job queue does not answer", retry_after_s=1.0) from fault
-
-    def _connected(self) -> DBOSClient:
-        if self._client is None:
-            self._client = DBOSClient(system_database_url=self._url.get_secret_value())
-        return self._client
 
 
 def _may_pass(fault: BaseException) -> bool:

@@ -20,8 +20,8 @@ from auth.ledger import LedgerWriter
 from auth.usage import Usage
 from core.model import Frozen, ModelCard
 from core.settings import parse
-from graphs.durable import DurableQueue
 from graphs.governed import Governed, GovernedArgs
+from graphs.job_queue import DurableQueue
 from graphs.scaling import published
 from ingress.application import Application
 from ingress.catalog import Catalog

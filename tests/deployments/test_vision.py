@@ -18,11 +18,7 @@ from core.work import WorkUnits
 from deployments.vision import SPEC, Vision, VisionSettings
 from deployments.vision_rows import Row
 from models.starter_image.scenes import Scene, draw
-from models.starter_vision import WEIGHTS
 
-pytestmark = pytest.mark.skipif(
-    not (WEIGHTS / "model.safetensors").exists(), reason="starter-vision is not trained yet"
-)
 SEEN = Scene("red", "circle", "white")
 OTHER = Scene("blue", "square", "yellow")
 

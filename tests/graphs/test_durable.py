@@ -13,7 +13,7 @@ from auth.jobs import JobBook, JobStatus
 from auth.principal import Principal
 from core.errors import Conflict, NotFound
 from core.settings import ROOT
-from graphs.durable import DurableQueue
+from graphs.job_queue import DurableQueue
 
 pytestmark = pytest.mark.timeout(120)
 PAUSE_S = 0.05

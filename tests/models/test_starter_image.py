@@ -24,10 +24,6 @@ from models.starter_image.scenes import (
 MEBIBYTE = 1024 * 1024
 SAMPLE = 32
 
-shipped = pytest.mark.skipif(
-    not (WEIGHTS / "model_index.json").exists(), reason="the weights are not trained yet"
-)
-
 
 # --- the scenes -------------------------------------------------------------------------------
 
@@ -78,7 +74,6 @@ def test_captions_say_nothing_that_is_not_there() -> None:
 # --- the weights ------------------------------------------------------------------------------
 
 
-@shipped
 def test_the_shipped_files_are_small_and_safe() -> None:
     files = [path for path in WEIGHTS.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 20 * MEBIBYTE

@@ -78,12 +78,7 @@ def test_a_crop_makes_the_shape_larger_and_its_outline_follows():
 
 # --- the shipped files ------------------------------------------------------------------------
 
-trained = pytest.mark.skipif(
-    not (WEIGHTS / "model.safetensors").exists(), reason="starter-vision is not trained yet"
-)
 
-
-@trained
 def test_the_weights_are_small_and_safetensors_only():
     files = [path for path in WEIGHTS.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 20 * MEBIBYTE
@@ -91,7 +86,6 @@ def test_the_weights_are_small_and_safetensors_only():
     assert (WEIGHTS / "chat_template.jinja").read_text() == CHAT_TEMPLATE.read_text()
 
 
-@trained
 def test_greedy_decoding_is_the_default():
     assert json.loads((WEIGHTS / "generation_config.json").read_text())["do_sample"] is False
 
@@ -101,14 +95,12 @@ def answerer() -> Answerer:
     return Answerer(WEIGHTS)
 
 
-@trained
 def test_any_text_round_trips(answerer):
     tokenizer = answerer.processor.tokenizer
     for text in ("Héllo wörld", "漢字 🙂", "  tabs\tand\n\nlines ", "\x00\x7f", ""):
         assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
 
 
-@trained
 def test_the_template_puts_the_picture_first_as_training_did(answerer):
     parts = [{"type": "text", "text": "What?"}, {"type": "image"}]
     rendered = answerer.processor.apply_chat_template(
@@ -120,25 +112,21 @@ def test_the_template_puts_the_picture_first_as_training_did(answerer):
 # --- what the weights can do ------------------------------------------------------------------
 
 
-@trained
 @pytest.mark.parametrize("kind", ["colour", "shape", "background"])
 def test_held_out_pictures_are_named(answerer, kind):
     assert score(answerer, held_out(7, SAMPLE, kind, clean)) >= 0.9
 
 
-@trained
 @pytest.mark.parametrize("kind", ["colour", "shape", "background"])
 def test_worn_pictures_are_named_as_well(answerer, kind):
     assert score(answerer, held_out(8, SAMPLE, kind, picture)) >= 0.9
 
 
-@trained
 def test_captions_and_yes_no_questions_are_right(answerer):
     assert score(answerer, held_out(9, SAMPLE, "caption", clean)) >= 0.9
     assert score(answerer, held_out(9, SAMPLE, "yes/no", clean)) >= 0.85
 
 
-@trained
 def test_a_large_picture_is_seen_as_well(answerer):
     pixels = np.asarray(Image.fromarray(draw(SCENE, side=512)))
     asked = [(pixels, "What colour is the shape?"), (pixels, "What is the background?")]

@@ -1,0 +1,75 @@
+"""Where the gateway hands jobs over to whatever process runs them.
+
+Place in the path: `ingress.job_kind.JobQueue` over DBOS's client. A job is safe in PostgreSQL when
+`enqueue` returns, even if nothing runs jobs at that moment. It runs none itself: `graphs.durable`
+does. DBOS is imported with the first job, so that a gateway does not wait for it to start.
+"""
+
+import asyncio
+from collections.abc import Callable
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+from sqlalchemy.exc import SQLAlchemyError
+
+from auth.jobs import Job
+from core.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from dbos import DBOSClient
+
+NAME = "carillon"
+WORKFLOW = "job"
+QUEUE = "jobs"
+VERSION = "1"
+"""Of the workflow in `graphs.durable`: jobs of another version wait for a process that has it."""
+
+
+class DurableQueue:
+    """Jobs on their way to the process that runs them.
+
+    Args:
+        database_url: PostgreSQL's, migrated.
+    """
+
+    def __init__(self, database_url: SecretStr) -> None:
+        self._url = database_url
+        self._client: DBOSClient | None = None
+        self._connecting = Lock()
+
+    async def enqueue(self, job: Job) -> None:
+        """Have `job` run, now or when a process is there that can. Twice is once.
+
+        Raises StoreUnavailable.
+        """
+        await self._run(
+            lambda client: client.enqueue(
+                {
+                    "workflow_name": WORKFLOW,
+                    "queue_name": QUEUE,
+                    "workflow_id": job.id,
+                    "app_version": VERSION,
+                    "application_name": NAME,
+                },
+                job.id,
+            )
+        )
+
+    async def cancel(self, job: Job) -> None:
+        """Stop `job`; the piece under way is cancelled too. Raises StoreUnavailable."""
+        await self._run(lambda client: client.cancel_workflow(job.id))
+
+    async def _run(self, work: "Callable[[DBOSClient], object]") -> None:
+        await asyncio.to_thread(self._work, work)
+
+    def _work(self, work: "Callable[[DBOSClient], object]") -> None:
+        from dbos import DBOSClient, error  # noqa: PLC0415 - a second that no start has to wait for
+
+        try:
+            with self._connecting:
+                if self._client is None:
+                    self._client = DBOSClient(system_database_url=self._url.get_secret_value())
+            work(self._client)
+        except (SQLAlchemyError, error.DBOSException, OSError) as fault:
+            raise StoreUnavailable("the job queue does not answer", retry_after_s=1.0) from fault
