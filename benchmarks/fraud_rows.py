@@ -17,6 +17,7 @@ from benchmarks.cluster import Cluster
 from benchmarks.compare import Measured, Row, Rule, Target, compared, take_turns
 from benchmarks.gateway_rows import Effort
 from benchmarks.load import DEFAULT_CONNECTIONS, Shot, Tally, fire
+from benchmarks.shots import NO_STORE, post
 from core.fraud_features import FEATURES, MERCHANTS, Kind, names
 
 PATH = "/v1/fraud/analyses"
@@ -69,12 +70,14 @@ class _Rows:
             row = dict(zip(columns, values, strict=True)) | {"amount": next(self._amounts)}
             document = {"kind": KIND, "features": row, "explain": explain}
             expect = b'"reasons"' if explain else b'"decision"'
-            yield Shot(_wire(key, json.dumps(document).encode()), expect)
+            yield Shot(post(key, PATH, json.dumps(document).encode(), NO_STORE), expect)
 
     def batch(self, key: str) -> Iterator[Shot]:
         """The whole batch, again and again."""
         body = self.body()
-        return itertools.repeat(Shot(_wire(key, body), b'"usage":{"rows":%d}' % BATCH))
+        return itertools.repeat(
+            Shot(post(key, PATH, body, NO_STORE), b'"usage":{"rows":%d}' % BATCH)
+        )
 
     def body(self) -> bytes:
         return json.dumps({"kind": KIND, "columns": self.columns()}).encode()
@@ -204,17 +207,3 @@ def _p50_ms(work: Callable[[], Any], times: int) -> float:
         work()
         taken.append(time.perf_counter() - started)
     return 1000 * statistics.median(taken)
-
-
-def _wire(key: str, body: bytes) -> bytes:
-    lines = (
-        f"POST {PATH} HTTP/1.1",
-        "Host: 127.0.0.1",
-        f"Authorization: Bearer {key}",
-        "Content-Type: application/json",
-        "Cache-Control: no-store",
-        f"Content-Length: {len(body)}",
-        "",
-        "",
-    )
-    return "\r\n".join(lines).encode() + body

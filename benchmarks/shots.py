@@ -27,9 +27,13 @@ QUESTIONS = (
 
 def wire(key: str, document: dict[str, Any], headers: tuple[str, ...] = ()) -> bytes:
     """A POST of `document` to the chat endpoint."""
-    body = json.dumps(document).encode()
+    return post(key, CHAT_PATH, json.dumps(document).encode(), headers)
+
+
+def post(key: str, path: str, body: bytes, headers: tuple[str, ...] = ()) -> bytes:
+    """A POST of a JSON `body`."""
     lines = (
-        f"POST {CHAT_PATH} HTTP/1.1",
+        f"POST {path} HTTP/1.1",
         "Host: 127.0.0.1",
         f"Authorization: Bearer {key}",
         "Content-Type: application/json",

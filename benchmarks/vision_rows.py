@@ -18,6 +18,7 @@ from benchmarks.cluster import Cluster
 from benchmarks.compare import Measured, Row, compared, take_turns
 from benchmarks.gateway_rows import Effort
 from benchmarks.load import DEFAULT_CONNECTIONS, Shot, fire
+from benchmarks.shots import NO_STORE, post
 
 PATH = "/v1/images/descriptions"
 PICTURES = 256
@@ -129,18 +130,4 @@ def _pictures() -> list[bytes]:
 def _shots(key: str, pictures: list[bytes]) -> Iterator[Shot]:
     for data in itertools.cycle(pictures):
         body = json.dumps({"image": base64.b64encode(data).decode()}).encode()
-        yield Shot(_wire(key, body), b"image.description")
-
-
-def _wire(key: str, body: bytes) -> bytes:
-    lines = (
-        f"POST {PATH} HTTP/1.1",
-        "Host: 127.0.0.1",
-        f"Authorization: Bearer {key}",
-        "Content-Type: application/json",
-        "Cache-Control: no-store",
-        f"Content-Length: {len(body)}",
-        "",
-        "",
-    )
-    return "\r\n".join(lines).encode() + body
+        yield Shot(post(key, PATH, body, NO_STORE), b"image.description")

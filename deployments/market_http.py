@@ -9,6 +9,7 @@ odd is a `SourceFailure`, and the next source is asked. No key is needed or sent
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -50,7 +51,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class PublicApi:
+class PublicApi(ABC):
     """One host, asked with limits.
 
     Args:
@@ -87,13 +88,13 @@ class PublicApi:
             raise SourceFailure("the answer has no prices")
         return tuple(days[day] for day in sorted(days))
 
+    @abstractmethod
     def _question(self, coin: str) -> tuple[str, dict[str, str]]:
         """Path and query of a coin's daily history."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _days(self, document: Any) -> dict[str, Day]:
         """Closed days by their ISO date. May raise whatever odd documents cause."""
-        raise NotImplementedError
 
     async def _get(self, path: str, query: dict[str, str]) -> Any:
         try:
