@@ -16,7 +16,8 @@ from PIL import Image as Pillow
 from core.errors import InvalidRequest, SettingsError
 from core.images import ImageEditRequest, ImageRequest, ImageVariationRequest, PictureFile
 from core.model import CallContext, ModelCard
-from deployments.image import SPEC, Image, ImageSettings
+from deployments.image import SPEC, Image
+from deployments.image_orders import ImageSettings
 
 CARD = ModelCard(id="tiny", spec="deployments.image:SPEC")
 STEPS = 4
@@ -175,7 +176,7 @@ async def test_quality_and_steps_change_the_work(model):
 @pytest.mark.parametrize("size", ["auto", "64x64", "1024x1536", "2048x2048"])
 def test_the_estimate_is_never_below_the_work(model, n, size):
     request = ImageRequest(prompt="x", n=n, size=size, quality="high")
-    order = model._understood(request, call())
+    order = model.orders.understood(request, call())
     width, height = order.kind.size
     estimate = SPEC.operations["generate"].estimate(request, CARD)
     assert estimate.pixel_steps >= width * height * order.kind.steps * n

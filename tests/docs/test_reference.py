@@ -20,7 +20,7 @@ from deployments.echo import EchoSettings
 from deployments.embeddings import EmbeddingSettings
 from deployments.forecast import ForecastSettings
 from deployments.fraud import FraudSettings
-from deployments.image import ImageSettings
+from deployments.image_orders import ImageSettings
 from deployments.llm import LlmSettings
 from deployments.reading import ReadingSettings
 from deployments.speech import SpeechSettings
