@@ -1,7 +1,8 @@
 """A detector: the trees of one kind of rows, their thresholds, novelty and drift.
 
-Place in the path: step 4, in a worker thread. Packed rows in, JSON out; it knows neither requests
-nor other kinds.
+Place in the path: step 4. Packed rows in, JSON out; it knows neither requests nor other kinds. It
+may judge in several threads at a time: xgboost's predictions are thread-safe, and so is the drift
+monitor (https://xgboost.readthedocs.io/en/stable/prediction.html#thread-safety).
 """
 
 from pathlib import Path

@@ -8,6 +8,7 @@ share of rows now and q that of training. By custom, from 0.1 something changed 
 model should be looked at (Siddiqi, Credit Risk Scorecards, 2006).
 """
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,11 +34,15 @@ class DriftMonitor:
         self._references: Mapping[str, Histogram] = {**facts.histograms, SCORE: facts.scores}
         self._ring = np.empty((KEPT_ROWS, len(self._references)), dtype=np.float32)
         self._seen = 0
+        self._keeping = threading.Lock()
 
     def keep(self, rows: Any, scores: Any) -> None:
-        """Remember some of `rows` (n, columns) with their `scores` (n)."""
+        """Remember some of `rows` (n, columns) with their `scores` (n). From any thread."""
         step = -(-len(rows) // MOST_OF_A_PIECE)
-        rows, scores = rows[::step], scores[::step]
+        with self._keeping:
+            self._put(rows[::step], scores[::step])
+
+    def _put(self, rows: Any, scores: Any) -> None:
         start = self._seen % KEPT_ROWS
         first = min(len(rows), KEPT_ROWS - start)
         for at, part in ((start, slice(None, first)), (0, slice(first, None))):
@@ -48,7 +53,8 @@ class DriftMonitor:
 
     def report(self) -> dict[str, Any]:
         """The index of every feature and of the score, the largest first."""
-        recent = self._ring[: min(self._seen, KEPT_ROWS)].copy()
+        with self._keeping:
+            recent = self._ring[: min(self._seen, KEPT_ROWS)].copy()
         enough = len(recent) >= FEWEST_ROWS
         indices = {
             name: self._index(reference, recent[:, column]) if enough else None

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -232,6 +233,17 @@ async def test_a_cancelled_batch_stops_and_is_counted_as_far_as_it_came(monkeypa
         await running
     assert judged == [PIECE_ROWS, PIECE_ROWS]
     assert call.done == WorkUnits(rows=PIECE_ROWS)
+
+
+async def test_one_row_does_not_wait_for_a_batch_that_is_being_judged(shared):
+    released = threading.Event()
+    busy = shared.worker.submit(released.wait, 60)
+    try:
+        answer = await asyncio.wait_for(analyse(shared, features=STOLEN), 30)
+        assert answer["results"][0]["decision"] == "decline"
+        assert not busy.done()
+    finally:
+        released.set()
 
 
 async def test_drift_is_silent_until_there_are_rows_then_stable_then_names_what_moved():
