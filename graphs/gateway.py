@@ -20,6 +20,7 @@ from auth.ledger import LedgerWriter
 from auth.usage import Usage
 from core.model import Frozen, ModelCard
 from core.settings import parse
+from graphs.gathered_writes import gather_writes
 from graphs.governed import Governed, GovernedArgs
 from graphs.job_queue import DurableQueue
 from graphs.scaling import published
@@ -48,6 +49,7 @@ class Gateway:
     """One gateway replica."""
 
     def __init__(self, args: GatewayArgs) -> None:
+        gather_writes()
         self.governed = governed = Governed(args)
         self.path = governed.path()
         self.services = Services(

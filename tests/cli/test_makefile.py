@@ -85,3 +85,4 @@ def test_every_machine_of_a_cluster_asks_for_the_token_and_runs_haproxy():
         start = config[key][-1]
         assert "RAY_AUTH_MODE=token" in start
         assert "RAY_SERVE_ENABLE_HA_PROXY=1 RAY_SERVE_THROUGHPUT_OPTIMIZED=1" in start
+        assert "RAY_SERVE_HAPROXY_METRICS_ENABLED=0" in start
