@@ -7,7 +7,9 @@ before anybody decodes it. It decodes no pixel: `deployments.pictures` does, wit
 import base64
 import binascii
 import struct
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BeforeValidator, WithJsonSchema
 
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 2**25
@@ -143,3 +145,22 @@ READERS = (
     (b"GIF8", "gif", _gif),
     (b"RIFF", "webp", _webp),
 )
+
+PictureField = Annotated[
+    bytes,
+    BeforeValidator(picture_bytes),
+    WithJsonSchema(
+        {
+            "description": "PNG, JPEG, WebP or GIF: base64, a data: URL, or an object with one.",
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "required": ["url"],
+                    "properties": {"url": {"type": "string"}, "detail": {"type": "string"}},
+                },
+            ],
+        }
+    ),
+]
+"""A picture in a request: bytes from here on."""

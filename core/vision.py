@@ -5,13 +5,13 @@ picture is bytes from here on. It checks shape, sizes and what the header says; 
 picture can be decoded is the model's to find out.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from core.chat import BYTES_PER_TOKEN, ChatRequest, estimate_chat
 from core.model import ModelCard
-from core.pictures import Header, picture_bytes, picture_header
+from core.pictures import Header, PictureField, picture_bytes, picture_header
 from core.work import WorkUnits
 
 MAX_QUESTION = 8_000
@@ -22,24 +22,6 @@ PIXELS_PER_TOKEN = 14 * 14
 """Lower bound of pixels per token of models that keep a picture's size (ViT patches of 14)."""
 TEMPLATE_TOKENS = 64
 HEADER_BYTES = 2**16
-
-PictureField = Annotated[
-    bytes,
-    BeforeValidator(picture_bytes),
-    WithJsonSchema(
-        {
-            "description": "PNG, JPEG, WebP or GIF: base64, a data: URL, or an object with one.",
-            "anyOf": [
-                {"type": "string"},
-                {
-                    "type": "object",
-                    "required": ["url"],
-                    "properties": {"url": {"type": "string"}, "detail": {"type": "string"}},
-                },
-            ],
-        }
-    ),
-]
 
 
 class DescriptionRequest(BaseModel):

@@ -1,9 +1,8 @@
 """Pipelines: one set of diffusion weights, and every way of drawing with it.
 
-Place in the path: step 4, under the image model. It loads a diffusers folder (or hub id), and makes
-text-to-image, image-to-image and inpainting pipelines of the same weights, with LoRAs and
-ControlNets by name. It does not batch and does not know requests. Drawing is for one thread at a
-time; `get` and `takes` are for any.
+Place in the path: step 4, under the image model. Of one set of weights it makes text-to-image,
+image-to-image and inpainting pipelines, with LoRAs and ControlNets by name. It does not batch and
+does not know requests. Drawing is for one thread at a time; `get` and `takes` are for any.
 """
 
 import inspect
@@ -11,61 +10,30 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field
-
 from core.errors import InvalidRequest, SettingsError
-from core.model import Frozen
+from deployments.diffusion import DiffusionSettings, load_pipeline, precision, torch_for
 from models.sources import locate
 
 Task = Literal["text", "image", "mask"]
 
 
-class Quantization(Frozen):
-    """How weights are held: diffusers' `PipelineQuantizationConfig`."""
-
-    backend: str
-    """Such as `bitsandbytes_4bit`, `bitsandbytes_8bit`, `torchao`, `quanto`."""
-    options: Mapping[str, Any] = {}
-    components: tuple[str, ...] = ("transformer", "unet")
-
-
-class LoadSettings(Frozen):
+class LoadSettings(DiffusionSettings):
     """What loading takes: a part of an image model's `engine` settings."""
 
-    source: str
-    """Weights; see `models.sources`."""
-    device: str = "cpu"
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    """`auto`: float32 on a CPU, bfloat16 elsewhere."""
-    memory_fraction: float | None = Field(None, gt=0, le=1)
-    """Most of the GPU's memory that this replica takes: keep it at its `num_gpus`."""
-    offload: Literal["none", "model", "sequential"] = "none"
-    """Keep parts that are not needed at the moment in main memory: slower, smaller."""
-    tiled_decoding: bool = False
-    """Decode large pictures in tiles: less memory."""
-    quantization: Quantization | None = None
     loras: Mapping[str, str] = {}
     """Name for requests: directory or file of LoRA weights."""
     controlnets: Mapping[str, str] = {}
     """Name for requests: source of a ControlNet for this model."""
-    threads: int | None = None
-    """CPU threads of one step; None leaves it to torch."""
 
 
 class Pipelines:
     """All pipelines over one set of weights."""
 
     def __init__(self, settings: LoadSettings) -> None:
-        import torch
-
-        if settings.threads is not None:
-            torch.set_num_threads(settings.threads)
-        if settings.memory_fraction is not None and settings.device.startswith("cuda"):
-            torch.cuda.set_per_process_memory_fraction(settings.memory_fraction)
-        self.torch = torch
+        self.torch = torch_for(settings)
         self.settings = settings
-        self.dtype = _dtype(torch, settings)
-        self.text = self._load()
+        self.dtype = precision(self.torch, settings)
+        self.text = load_pipeline(settings, self.dtype)
         self._made: dict[tuple[Task, str | None], Any] = {("text", None): self.text}
         self._making = threading.Lock()
         self._lora: tuple[str, float] | None = None
@@ -137,31 +105,6 @@ class Pipelines:
         """The clean latents that the last step expected, or None."""
         return self._expected
 
-    def _load(self) -> Any:
-        from diffusers import DiffusionPipeline
-
-        settings = self.settings
-        options: dict[str, Any] = {"dtype": self.dtype}
-        if settings.quantization is not None:
-            options["quantization_config"] = _quantization(settings.quantization)
-        try:
-            pipeline = DiffusionPipeline.from_pretrained(locate(settings.source), **options)
-        except (OSError, ValueError, ImportError) as error:
-            raise SettingsError(f"image weights {settings.source!r}: {error}") from error
-        pipeline.set_progress_bar_config(disable=True)
-        if settings.tiled_decoding:
-            pipeline.vae.enable_tiling()
-        return self._place(pipeline)
-
-    def _place(self, pipeline: Any) -> Any:
-        if self.settings.offload == "model":
-            pipeline.enable_model_cpu_offload(device=self.settings.device)
-        elif self.settings.offload == "sequential":
-            pipeline.enable_sequential_cpu_offload(device=self.settings.device)
-        else:
-            pipeline.to(self.settings.device)
-        return pipeline
-
     def _make(self, task: Task, controlnet: str | None) -> Any:
         from diffusers import (
             AutoPipelineForImage2Image,
@@ -214,23 +157,3 @@ class Pipelines:
             return result
 
         self.text.scheduler.step = watched
-
-
-def _dtype(torch: Any, settings: LoadSettings) -> Any:
-    """Explicit, always: weights stored in half precision do not run on every CPU."""
-    if settings.dtype == "auto":
-        return torch.float32 if settings.device == "cpu" else torch.bfloat16
-    return getattr(torch, settings.dtype)
-
-
-def _quantization(settings: Quantization) -> Any:
-    from diffusers import PipelineQuantizationConfig
-
-    try:
-        return PipelineQuantizationConfig(
-            quant_backend=settings.backend,
-            quant_kwargs=dict(settings.options),
-            components_to_quantize=list(settings.components),
-        )
-    except (ValueError, ImportError) as error:
-        raise SettingsError(f"quantization {settings.backend!r}: {error}") from error

@@ -15,8 +15,8 @@ from starlette.responses import Response
 
 from auth.principal import Scope
 from core.errors import InvalidRequest
-from core.pictures import check_declared, picture_header
-from core.vision import MAX_QUESTION, DescriptionRequest, PictureField
+from core.pictures import PictureField, check_declared, picture_header
+from core.vision import MAX_QUESTION, DescriptionRequest
 from ingress.catalog import Catalog
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange, validate
