@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 from ray.serve.config import AutoscalingConfig
 
+from core.errors import SettingsError
+from core.imports import check_limits, load_spec
 from core.model import ModelCard
 
 Applications = Sequence[dict[str, Any]]
@@ -102,6 +104,19 @@ def _cards(applications: Applications) -> Iterator[str]:
             yield f"{where}: there is no application '{card.application_name}'"
         elif spec is not None and spec != card.spec:
             yield f"{where}: spec is {card.spec}, but its application runs {spec}"
+        else:
+            yield from (f"{where}: {fault}" for fault in _limits(card, application))
+
+
+def _limits(card: ModelCard, application: dict[str, Any]) -> Iterator[str]:
+    """A gateway that promises what the engine refuses wakes it in vain."""
+    try:
+        check_limits(card, load_spec(card.spec))
+    except SettingsError as error:
+        yield str(error)
+    engine = (application.get("args") or {}).get("engine") or {}
+    if "limits" in engine and engine["limits"] != card.limits:
+        yield "its limits are not those of its engine"
 
 
 def _listed(applications: Applications) -> Iterator[tuple[str, ModelCard | str]]:

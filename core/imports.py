@@ -8,7 +8,8 @@ import importlib
 from typing import Any
 
 from core.errors import SettingsError
-from core.model import ModelSpec
+from core.model import ModelCard, ModelSpec
+from core.settings import parse
 
 
 def load_object(path: str) -> Any:
@@ -26,3 +27,11 @@ def load_spec(path: str) -> ModelSpec:
     if not isinstance(spec, ModelSpec):
         raise SettingsError(f"{path!r} is a {type(spec).__name__}, not a ModelSpec", "spec")
     return spec
+
+
+def check_limits(card: ModelCard, spec: ModelSpec) -> None:
+    """Raises SettingsError for a card whose `limits` are not those of its family."""
+    if spec.limits is not None:
+        parse(spec.limits, dict(card.limits), f"limits of the model {card.id!r}")
+    elif card.limits:
+        raise SettingsError(f"the model {card.id!r} is of a family without limits", "limits")

@@ -46,6 +46,8 @@ class ModelCard(Frozen):
     wake_s: float = 20.0
     """About how long a replica takes to load: what callers of a sleeping model are told, until it
     has been seen."""
+    limits: Mapping[str, Any] = {}
+    """What requests may ask of it, for families whose models differ in that: `ModelSpec.limits`."""
     aliases: tuple[str, ...] = ()
     """Other names that clients may call this model by."""
     owned_by: str = "carillon"
@@ -69,6 +71,9 @@ class CallContext:
     done: WorkUnits = NO_WORK
     """Work done so far. An engine that can count keeps it current, so that a call that is cut
     short is still billed for what was really produced."""
+    durable: bool = False
+    """Whether its caller is a job, which outlives its process and settles by itself what is cut
+    short: it makes the call again, and work that was lost is not billed."""
 
 
 class Reply(NamedTuple):
@@ -132,6 +137,7 @@ class ModelSpec:
         model: the class; importing its module must not import heavy libraries.
         settings: pydantic type of the `engine` settings in `serve_config.yaml`.
         operations: what it can do, by public name.
+        limits: pydantic type of a card's `limits`; None for families whose cards have none.
         options: default Serve deployment options (`max_ongoing_requests`, ...).
     """
 
@@ -139,4 +145,5 @@ class ModelSpec:
     model: type
     settings: type[Frozen]
     operations: Mapping[str, Operation]
+    limits: type[Frozen] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)

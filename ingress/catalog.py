@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from core.errors import InvalidRequest, ModelNotFound, SettingsError
-from core.imports import load_spec
+from core.imports import check_limits, load_spec
 from core.model import ModelCard, ModelSpec, Operation
 
 
@@ -38,7 +38,9 @@ class Catalog:
         self._models: dict[str, ServedModel] = {}
         self._names: dict[str, ServedModel] = {}
         for card in cards:
-            self._add(ServedModel(card, load_spec(card.spec)))
+            spec = load_spec(card.spec)
+            check_limits(card, spec)
+            self._add(ServedModel(card, spec))
 
     def _add(self, model: ServedModel) -> None:
         self._models[model.card.id] = model
