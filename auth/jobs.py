@@ -21,6 +21,16 @@ from auth.principal import Principal
 from core.errors import Conflict, NotFound
 
 ID_BYTES = 12
+NEWEST_FIRST = """
+    SELECT * FROM jobs WHERE tenant_id = $1 AND kind = $2 AND ($3::text IS NULL
+    OR (created_at, id) < (SELECT created_at, id FROM jobs WHERE id = $3 AND tenant_id = $1))
+    ORDER BY created_at DESC, id DESC LIMIT $4
+"""
+OLDEST_FIRST = """
+    SELECT * FROM jobs WHERE tenant_id = $1 AND kind = $2 AND ($3::text IS NULL
+    OR (created_at, id) > (SELECT created_at, id FROM jobs WHERE id = $3 AND tenant_id = $1))
+    ORDER BY created_at, id LIMIT $4
+"""
 
 
 class JobStatus(StrEnum):
@@ -102,20 +112,45 @@ class JobBook:
         """A job by its id alone: for the application that runs it. Raises NotFound."""
         return _job(await self._database.row("SELECT * FROM jobs WHERE id = $1", job_id))
 
-    async def page(self, tenant_id: str, kind: str, after: str | None, limit: int) -> Page[Job]:
-        """A tenant's jobs of one kind, newest first."""
+    async def page(
+        self,
+        tenant_id: str,
+        kind: str,
+        after: str | None,
+        limit: int,
+        *,
+        oldest_first: bool = False,
+    ) -> Page[Job]:
+        """A tenant's jobs of one kind."""
         limit = page_size(limit)
         rows = await self._database.fetch(
-            "SELECT * FROM jobs WHERE tenant_id = $1 AND kind = $2"
-            " AND ($3::text IS NULL OR (created_at, id) <"
-            " (SELECT created_at, id FROM jobs WHERE id = $3 AND tenant_id = $1))"
-            " ORDER BY created_at DESC, id DESC LIMIT $4",
+            OLDEST_FIRST if oldest_first else NEWEST_FIRST,
             tenant_id,
             kind,
             after and known_id(after),
             limit + 1,
         )
         return Page(tuple(_job(row) for row in rows[:limit]), len(rows) > limit)
+
+    async def unfinished(self, tenant_id: str, kind: str) -> int:
+        """How many of a tenant's jobs of one kind have not ended."""
+        row = await self._database.row(
+            "SELECT count(*) AS jobs FROM jobs WHERE tenant_id = $1 AND kind = $2"
+            " AND status IN ('queued', 'in_progress')",
+            tenant_id,
+            kind,
+        )
+        return 0 if row is None else int(row["jobs"])
+
+    async def mentions(self, tenant_id: str, blob: str) -> bool:
+        """Whether a job of this tenant names a blob: in `blobs` of its request or result."""
+        row = await self._database.row(
+            "SELECT 1 FROM jobs WHERE tenant_id = $1"
+            " AND (request -> 'blobs' ? $2 OR result -> 'blobs' ? $2) LIMIT 1",
+            tenant_id,
+            blob,
+        )
+        return row is not None
 
     async def begin(self, job_id: str) -> Job:
         """Mark as running; harmless when it runs again after a crash."""

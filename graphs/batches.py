@@ -9,7 +9,6 @@ import asyncio
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -18,6 +17,7 @@ from auth.files import File, FileBook
 from auth.jobs import Job, JobBook
 from auth.principal import Principal, Scope
 from core.errors import CarillonError, InvalidRequest, LimitReached, MalformedBody, Unavailable
+from graphs.patience import Patience
 from ingress.batch_endpoints import OPERATIONS
 from ingress.catalog import Catalog
 from ingress.exchange import call_of
@@ -29,8 +29,6 @@ from ingress.rendering import openai_body
 PIECE_LINES = 32
 AT_ONCE = 8
 """Lines under way for one batch: a batch fills gaps, it does not push others aside."""
-LONGEST_NAP_S = 30.0
-TRIES = 6
 MAX_LINES = 50_000
 FILES_KEPT = 4
 """Batches whose requests stay in memory; those of others are read again for each piece."""
@@ -119,7 +117,7 @@ class Batches:
         self, job: Job, principal: Principal, number: int, body: Line, request_id: str
     ) -> bytes:
         """Make the call; wait for windows that open and models that come back."""
-        tries = 0
+        patience = Patience(job)
         while True:
             call = call_of(
                 self.catalog,
@@ -131,16 +129,8 @@ class Batches:
             )
             try:
                 return (await self._path.answer(call, job.api_key_id, principal)).body
-            except LimitReached as error:
-                wait_s = error.retry_after_s or 1.0
-                if _seconds_left(job) < wait_s:
-                    raise
-            except Unavailable as error:
-                tries += 1
-                if tries > TRIES:
-                    raise
-                wait_s = error.retry_after_s or 1.0
-            await asyncio.sleep(min(wait_s, LONGEST_NAP_S))
+            except (LimitReached, Unavailable) as error:
+                await patience.after(error)
             # What the refused attempt left behind must not settle this one.
             request_id = uuid.uuid4().hex
 
@@ -240,12 +230,6 @@ def _fault(line: Line, endpoint: str, seen: set[str]) -> str | None:
     if not isinstance(body, dict):
         return "'body' must be an object"
     return "'stream' cannot be true in a batch" if body.get("stream") else None
-
-
-def _seconds_left(job: Job) -> float:
-    if job.expires_at is None:
-        return 0.0
-    return (job.expires_at - datetime.now(UTC)).total_seconds()
 
 
 def _counts(total: int, completed: int, failed: int) -> dict[str, int]:

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from auth.jobs import JobBook
 from core.errors import CarillonError, ModelUnavailable, Unavailable
-from graphs.job_queue import NAME, QUEUE, VERSION, WORKFLOW
+from graphs.job_queue import NAME, VERSION, WORKFLOW, queue_of
 from ingress.job_kind import JobKind, Outcome
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class Durable:
     Args:
         database_url: PostgreSQL's; DBOS makes its own schema there.
         kinds: by name.
-        concurrency: how many jobs at once.
+        concurrency: how many jobs of each kind at once; one tenant has at most half of them.
     """
 
     def __init__(
@@ -58,12 +58,14 @@ class Durable:
     async def launch(self) -> None:
         """Begin to run jobs: those that a dead process left first."""
         await asyncio.to_thread(DBOS.launch)
-        await asyncio.to_thread(
-            DBOS.register_queue,
-            QUEUE,
-            worker_concurrency=self._concurrency,
-            polling_interval_sec=POLL_S,
-        )
+        for kind in self._kinds:
+            await asyncio.to_thread(
+                DBOS.register_queue,
+                queue_of(kind),
+                worker_concurrency=self._concurrency,
+                partition_worker_concurrency=max(1, self._concurrency // 2),
+                polling_interval_sec=POLL_S,
+            )
 
     async def stop(self) -> None:
         """Cease, leaving what runs to whoever comes next."""

@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 
 NAME = "carillon"
 WORKFLOW = "job"
-QUEUE = "jobs"
 VERSION = "1"
 """Of the workflow in `graphs.durable`: jobs of another version wait for a process that has it."""
+
+
+def queue_of(kind: str) -> str:
+    """The queue of a kind of jobs: each has its own, so that slow ones keep no others waiting."""
+    return f"jobs-{kind}"
 
 
 class DurableQueue:
@@ -47,7 +51,8 @@ class DurableQueue:
             lambda client: client.enqueue(
                 {
                     "workflow_name": WORKFLOW,
-                    "queue_name": QUEUE,
+                    "queue_name": queue_of(job.kind),
+                    "queue_partition_key": job.tenant_id,
                     "workflow_id": job.id,
                     "app_version": VERSION,
                     "application_name": NAME,

@@ -1,4 +1,4 @@
-"""Jobs as a Serve application: batches and other work that outlives its request.
+"""Jobs as a Serve application: batches, videos and other work that outlives its request.
 
 Place in the path: beside the gateway. Each call that a job makes goes through the same request
 path, on the rights, limits and budget of the key that asked for it. It also sweeps media that have
@@ -21,7 +21,9 @@ from graphs.batches import Batches
 from graphs.durable import Durable
 from graphs.gateway import GatewayConfig
 from graphs.governed import Governed, GovernedArgs
+from graphs.videos import Videos
 from ingress.catalog import Catalog
+from ingress.job_kind import JobKind
 from ingress.media.sweeper import MediaSweeper
 
 
@@ -29,7 +31,7 @@ class JobsArgs(GovernedArgs):
     """`args` of the jobs application in `serve_config.yaml`."""
 
     concurrency: int = Field(8, ge=1)
-    """Jobs that run at once; the others wait."""
+    """Jobs of one kind that run at once, half of them one tenant's; the others wait."""
 
 
 class KeyIds:
@@ -57,7 +59,8 @@ class Jobs:
         book = JobBook(governed.database)
         files = FileBook(governed.database)
         self.batches = Batches(path, book, files, governed.media)
-        kinds = {kind.name: kind for kind in (self.batches,)}
+        self.videos = Videos(path, book, governed.media, governed.admission)
+        kinds: dict[str, JobKind] = {"batch": self.batches, "video": self.videos}
         url = args.stores.database_url.resolve()
         self.durable = Durable(url, book, kinds, args.concurrency)
         sweeper = MediaSweeper(governed.media)
@@ -68,7 +71,7 @@ class Jobs:
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Serve's hook: the models that jobs may call. Jobs begin when they are known."""
         config = parse(GatewayConfig, user_config, "user_config of the jobs application")
-        self.batches.catalog = Catalog(config.models)
+        self.batches.catalog = self.videos.catalog = Catalog(config.models)
         if not self._launched:
             self._launched = True
             await self.durable.launch()

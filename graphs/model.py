@@ -112,6 +112,8 @@ class Replica:
             raise
 
     def _orphaned(self, call: CallContext, started: float) -> None:
+        if call.durable:
+            return
         elapsed_ms = int((time.perf_counter() - started) * 1000)
         self.orphans.report(call.request_id, call.done, elapsed_ms)
 

@@ -50,6 +50,8 @@ class Call:
     request: BaseModel
     streamed: bool = False
     cache: CachePolicy = DEFAULT_CACHE_POLICY
+    durable: bool = False
+    """Made by a job, which makes it again when it is cut short: see `CallContext.durable`."""
     started: float = field(default_factory=time.perf_counter)
     headers: dict[str, str] = field(default_factory=dict)
     """Response headers that are true whatever the outcome (rate windows, cache verdict)."""

@@ -276,7 +276,7 @@ class RequestPath:
 
     def _context(self, call: Call, ask: Ask) -> CallContext:
         salt = self._isolator.salt(ask.principal.tenant_id)
-        return CallContext(call.request_id, salt, ask.units)
+        return CallContext(call.request_id, salt, ask.units, durable=call.durable)
 
     async def _settle(
         self, call: Call, ask: Ask, reply: CachedReply, ttft_ms: int | None = None

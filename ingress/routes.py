@@ -37,6 +37,8 @@ from ingress.path import RequestPath
 from ingress.readiness import Readiness
 from ingress.remote_media import RemoteMedia
 from ingress.usage import UsageEndpoints
+from ingress.video_forms import VideoForms
+from ingress.videos import VideoEndpoints
 from ingress.vision import VisionEndpoints
 
 
@@ -84,6 +86,7 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
     yield openai
     yield Images(path, catalog, services.media)
     yield VisionEndpoints(path, catalog, services.remote)
+    yield _videos(path, catalog, services)
     yield AudioEndpoints(path, catalog)
     yield FraudEndpoints(path, catalog)
     yield ForecastEndpoints(path, catalog)
@@ -97,3 +100,16 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
     yield BatchEndpoints(path, services.files, services.jobs, services.queue)
     yield ClusterEndpoints(path, catalog, services.readiness, services.decisions)
     yield Aliases(path, catalog, openai, accounts, usage, administration)
+
+
+def _videos(path: RequestPath, catalog: Catalog, services: Services) -> VideoEndpoints:
+    return VideoEndpoints(
+        path,
+        catalog,
+        services.jobs,
+        services.queue,
+        services.media,
+        VideoForms(services.files, services.media, services.remote),
+        services.admission,
+        services.limits,
+    )

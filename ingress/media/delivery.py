@@ -5,7 +5,7 @@ before anything is looked up. Bodies never change, so browsers may keep them for
 caches ask again within a minute, and never serve beyond the signature's expiry.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -46,21 +46,42 @@ class Delivery:
         exchange.headers["cache-control"] = "no-store"  # of errors
         name = exchange.http.path_params["name"]
         media, left_s = await self._store.granted(name, exchange.http.query_params)
-        if matches_any(exchange.http.headers.get("if-none-match"), _etag(media)):
-            exchange.headers |= _caching(media, left_s)
-            return Response(status_code=304)
-        part = _wanted(exchange, media)
-        start, end = part or (0, media.bytes)
-        headers = _content_headers(media) | {"content-length": str(end - start)}
-        if part:
-            headers["content-range"] = f"bytes {start}-{end - 1}/{media.bytes}"
-        response = Response(status_code=206 if part else 200, headers=headers)
-        if with_body:
-            pieces = self._store.pieces(media, start, end)
-            # What is missing is an error now, not a cut body.
-            response = PiecesResponse(response, await anext(pieces), pieces)
-        exchange.headers |= _caching(media, left_s)
-        return response
+        terms = _public_terms(left_s)
+        return await media_response(exchange, self._store, media, terms, with_body=with_body)
+
+
+async def media_response(
+    exchange: Exchange,
+    store: MediaStore,
+    media: OwnedMedia,
+    terms: Mapping[str, str],
+    *,
+    with_body: bool = True,
+) -> Response:
+    """The media, or the part of them that the request asks for, or that they are unchanged.
+
+    Args:
+        terms: headers that say who may keep and embed them.
+
+    Raises:
+        RangeNotSatisfiable, NotFound, StoreUnavailable
+    """
+    known = {**terms, "etag": _etag(media)}
+    if matches_any(exchange.http.headers.get("if-none-match"), _etag(media)):
+        exchange.headers |= known
+        return Response(status_code=304)
+    part = _wanted(exchange, media)
+    start, end = part or (0, media.bytes)
+    headers = _content_headers(media) | {"content-length": str(end - start)}
+    if part:
+        headers["content-range"] = f"bytes {start}-{end - 1}/{media.bytes}"
+    response = Response(status_code=206 if part else 200, headers=headers)
+    if with_body:
+        pieces = store.pieces(media, start, end)
+        # What is missing is an error now, not a cut body.
+        response = PiecesResponse(response, await anext(pieces), pieces)
+    exchange.headers |= known
+    return response
 
 
 class PiecesResponse(Response):
@@ -100,11 +121,13 @@ def _etag(media: OwnedMedia) -> str:
     return f'"{media.hash}"'
 
 
-def _caching(media: OwnedMedia, left_s: int) -> dict[str, str]:
+def _public_terms(left_s: int) -> dict[str, str]:
     shared = min(SHARED_CACHE_S, left_s)
     return {
         "cache-control": f"public, max-age={BROWSER_S}, s-maxage={shared}, immutable",
-        "etag": _etag(media),
+        # The URL is the permission, whichever page it is on.
+        "access-control-allow-origin": "*",
+        "cross-origin-resource-policy": "cross-origin",
     }
 
 
@@ -116,9 +139,6 @@ def _content_headers(media: OwnedMedia) -> dict[str, str]:
         "x-content-type-options": "nosniff",
         "content-disposition": f"{'inline' if kind.inline else 'attachment'};"
         f' filename="{media_name(media)}"',
-        # The URL is the permission, whichever page it is on.
-        "access-control-allow-origin": "*",
-        "cross-origin-resource-policy": "cross-origin",
     }
     if not kind.inline:
         headers["content-security-policy"] = "default-src 'none'; sandbox"

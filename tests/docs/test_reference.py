@@ -16,6 +16,7 @@ from core.errors import CarillonError
 from core.imports import load_spec
 from core.model import ModelCard
 from core.settings import ROOT, StoreSettings
+from core.videos import VideoLimits
 from deployments.echo import EchoSettings
 from deployments.embeddings import EmbeddingSettings
 from deployments.forecast import ForecastSettings
@@ -25,6 +26,7 @@ from deployments.llm import LlmSettings
 from deployments.reading import ReadingSettings
 from deployments.speech import SpeechSettings
 from deployments.transcription import TranscriptionSettings
+from deployments.video_takes import VideoSettings
 from deployments.vision import VisionSettings
 from graphs.gateway import GatewayArgs, GatewayConfig
 from graphs.jobs import JobsArgs
@@ -56,6 +58,8 @@ SETTINGS: list[type[BaseModel]] = [
     FraudSettings,
     ForecastSettings,
     ImageSettings,
+    VideoSettings,
+    VideoLimits,
     VisionSettings,
     ReadingSettings,
     SpeechSettings,

@@ -1,0 +1,219 @@
+"""Videos: each drawn as if its request had come over HTTP, while nobody waits.
+
+Place in the path: a kind of job (`ingress.job_kind`) of one piece. The call takes the request path:
+admitted, cached, settled and in the ledger for itself. What the model says of its progress goes to
+the job's row, what it made to the media store. A call that is lost with a process is free, and made
+again; one that its tenant cancelled costs what was drawn.
+"""
+
+import asyncio
+import base64
+import time
+import uuid
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import orjson
+
+from auth.admission import Admission, Settlement
+from auth.jobs import Job, JobBook, JobStatus
+from auth.principal import Principal, Scope
+from core.errors import (
+    CarillonError,
+    LimitReached,
+    ModelUnavailable,
+    NotFound,
+    StoreUnavailable,
+    Unavailable,
+)
+from core.work import NO_WORK, WorkUnits
+from graphs.patience import Patience
+from ingress.call import CachePolicy, Call
+from ingress.catalog import Catalog
+from ingress.exchange import call_of
+from ingress.job_kind import Outcome
+from ingress.media.store import MediaStore
+from ingress.path import CLIENT_CLOSED, RequestPath
+
+Event = dict[str, Any]
+
+TOLD_EVERY_S = 0.5
+"""Between words on progress in a job's row."""
+DRAWN_SHARE = 0.95
+"""Progress when all steps are done and the video is yet to be encoded."""
+MOST_LOST = 3
+"""Drawings that a model may be killed in, before the video is taken for what kills it."""
+VARIANTS = {"video": "video/mp4", "thumbnail": "image/webp", "spritesheet": "image/jpeg"}
+FACTS = ("seed", "frames")
+
+
+class Videos:
+    """Runs video jobs."""
+
+    name = "video"
+
+    def __init__(
+        self, path: RequestPath, book: JobBook, media: MediaStore, admission: Admission
+    ) -> None:
+        self.catalog = Catalog([])
+        self._path = path
+        self._book = book
+        self._media = media
+        self._admission = admission
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def plan(self, job: Job) -> int:
+        """A video is one piece: a model cannot go on with a part of one."""
+        return 1
+
+    async def piece(self, job: Job, index: int) -> Outcome:
+        """Draw it, and put it away."""
+        principal = await self._path.identify(job.api_key_id, Scope.INFERENCE)
+        await self._media.require_room(principal)
+        await self._free_what_died(job)
+        patience = Patience(job)
+        while True:
+            try:
+                made = await self._attempt(job, principal)
+                break
+            except (LimitReached, Unavailable) as error:
+                await patience.after(error)
+                job = await self._book.read(job.id)
+        return await self._keep(principal, made)
+
+    async def finish(self, job: Job, outcomes: list[Outcome]) -> Outcome:
+        """What the piece said."""
+        return outcomes[0]
+
+    async def _attempt(self, job: Job, principal: Principal) -> Event:
+        """One call, to its end. Its id is written down first: it may be the last that is heard."""
+        call = await self._call(job)
+        await self._book.advance(job.id, 0, {"attempt": call.request_id})
+        progress = _Progress(self._book, job)
+        made: Event | None = None
+        try:
+            stream = await self._path.stream(call, job.api_key_id, principal)
+            # To its end, which comes after what it made: then the call is settled.
+            async for event in events_of(stream.pieces):
+                made = event if event["type"] == "video.completed" else made
+                await progress.hear(event)
+        except asyncio.CancelledError:
+            self._later(self._settle_cut_short(job, call, progress.units))
+            raise
+        except Unavailable as error:
+            if progress.begun:
+                await self._count_lost(job, error)
+            raise
+        if made is None:
+            raise ModelUnavailable("the model ended without a video")
+        return made
+
+    async def _call(self, job: Job) -> Call:
+        document = job.request["asked"] | {"model": job.model, "stream": True}
+        if job.request["reference"] is not None:
+            document["input_reference"] = await self._content(job, job.request["reference"])
+        return call_of(
+            self.catalog,
+            "animate",
+            document,
+            request_id=uuid.uuid4().hex,
+            trace_id=job.id,
+            endpoint="/v1/videos",
+            cache=CachePolicy(*job.request["cache"]),
+            durable=True,
+        )
+
+    async def _content(self, job: Job, blob: str) -> bytes:
+        media = await self._media.find(job.tenant_id, blob)
+        return b"".join([part async for part in self._media.pieces(media, 0, media.bytes)])
+
+    async def _keep(self, principal: Principal, made: Event) -> Outcome:
+        """The files into the tenant's media; the row keeps their names."""
+        kept = {
+            variant: await self._media.put(
+                principal.tenant_id, principal.plan, base64.b64decode(made[variant]), media_type
+            )
+            for variant, media_type in VARIANTS.items()
+        }
+        ends = kept["video"].expires_at
+        return {
+            **{variant: media.hash for variant, media in kept.items()},
+            **{name: made[name] for name in FACTS},
+            "blobs": [media.hash for media in kept.values()],
+            "expires_at": None if ends is None else int(ends.timestamp()),
+        }
+
+    async def _free_what_died(self, job: Job) -> None:
+        """End the call that a killed process left behind; nothing happens if it had ended."""
+        if (attempt := job.result.get("attempt")) is not None:
+            lost = ModelUnavailable("the process that made this call was killed")
+            await self._admission.settle(
+                Settlement(
+                    attempt,
+                    status_code=lost.status_code,
+                    error_code=lost.code,
+                    error_message=lost.message,
+                )
+            )
+
+    async def _settle_cut_short(self, job: Job, call: Call, units: WorkUnits) -> None:
+        """Cancelled by its tenant, a video costs what was drawn; by us, nothing."""
+        try:
+            cancelled = (await self._book.read(job.id)).status is JobStatus.CANCELLED
+        except NotFound:
+            cancelled = True
+        await self._admission.settle(
+            Settlement(
+                call.request_id,
+                units if cancelled else NO_WORK,
+                CLIENT_CLOSED if cancelled else ModelUnavailable.status_code,
+                "cancelled" if cancelled else ModelUnavailable.code,
+                response_time_ms=call.elapsed_ms(),
+                exact=not cancelled,
+            )
+        )
+
+    async def _count_lost(self, job: Job, error: Unavailable) -> None:
+        lost = job.result.get("lost", 0) + 1
+        await self._book.advance(job.id, 0, {"lost": lost})
+        if lost >= MOST_LOST:
+            raise CarillonError(f"{error.message}, {lost} times: it is not tried again") from error
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+class _Progress:
+    """What a model says on the way, in the job's row, but not too often."""
+
+    def __init__(self, book: JobBook, job: Job) -> None:
+        self._book = book
+        self._job = job
+        self._next = 0.0
+        self.begun = False
+        self.units = NO_WORK
+
+    async def hear(self, event: Event) -> None:
+        if event["type"] != "video.progress":
+            return
+        self.begun = True
+        self.units = WorkUnits(**event["usage"])
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + TOLD_EVERY_S
+            done = DRAWN_SHARE * event["step"] / event["steps"]
+            with suppress(StoreUnavailable):  # the next word will do
+                await self._book.advance(self._job.id, done, {})
+
+
+async def events_of(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[Event, None]:
+    """The events of a stream, however its bytes are cut; comments are passed over."""
+    kept = b""
+    async for piece in pieces:
+        *whole, kept = (kept + piece).split(b"\n\n")
+        for text in whole:
+            for line in text.splitlines():
+                if line.startswith(b"data: "):
+                    yield orjson.loads(line[len(b"data: ") :])
