@@ -8,8 +8,11 @@ as clients do, loads the peer alike, and writes what it saw. Nothing here is imp
     backend     a model server that does no work, behind the peer gateway
     processes   child processes: start, wait, stop, CPU time, memory
     peers       LiteLLM's proxy and vLLM's own server
+    driver      processes that work when they are told to
+    bare        the families' libraries without a service, as drivers
     cluster     the Carillon cluster under test
     compare     alternating repeats and rows
-    gateway_rows, chat_rows, cluster_rows   what is measured
+    family_rows what every family is asked
+    *_rows      what is measured, a module a group
     report      the table, `results/latest.json`, `docs/benchmarks.md`
 """

@@ -12,10 +12,12 @@ import typer
 from rich.console import Console
 
 from benchmarks import report
+from benchmarks.audio_rows import speech, transcription
 from benchmarks.chat_rows import chat
 from benchmarks.cluster import Cluster, own_cluster, running_cluster
 from benchmarks.cluster_rows import first_token, memory, memory_awake
 from benchmarks.compare import Row
+from benchmarks.embedding_rows import embeddings
 from benchmarks.fraud_rows import fraud
 from benchmarks.gateway_rows import (
     QUICK,
@@ -26,6 +28,7 @@ from benchmarks.gateway_rows import (
     one_hop,
     streams,
 )
+from benchmarks.image_rows import image
 from benchmarks.load import LoadFailed
 from benchmarks.peers import PeerMissing
 from benchmarks.processes import ChildFailed
@@ -45,7 +48,11 @@ GROUPS: dict[str, Group] = {
     "memory": memory,
     "wake": wake,
     "fraud": fraud,
+    "embeddings": embeddings,
+    "image": image,
     "vision": vision,
+    "speech": speech,
+    "transcription": transcription,
     "memory-awake": memory_awake,
 }
 """Rows by the name that `--only` takes, in the order they are measured."""
@@ -65,7 +72,7 @@ def bench(
         Path | None, typer.Option(help="Its API key; in its state directory.")
     ] = None,
 ) -> None:
-    """Measure Carillon against its peers. About ten minutes; three with --quick."""
+    """Measure Carillon against its peers. A quarter of an hour; with --quick, half."""
     if unknown := set(only or ()) - set(GROUPS):
         raise typer.BadParameter(f"no such row: {', '.join(unknown)}", param_hint="--only")
     console = Console(stderr=True)

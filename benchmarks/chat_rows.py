@@ -1,20 +1,21 @@
 """Chat rows: the whole path against vLLM's own server, with the same weights and options.
 
 Both engines are loaded for the length of these rows; while one is measured the other has no
-request, and an idle vLLM engine uses no CPU worth naming. Prompts are unique, and both sides
-stream with usage, greedily, to exactly the maximum of tokens.
+request, and an idle vLLM engine uses no CPU worth naming. Both sides of a turn get the same
+prompts, which no other turn has, and stream with usage, greedily, to exactly the maximum of tokens.
 """
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.cluster import CHAT_MODEL, Cluster, engine_settings
+from benchmarks.cluster import CHAT_MODEL, Cluster, model_application, replica_environment
 from benchmarks.compare import Measured, Row, Rule, Target, compared
 from benchmarks.gateway_rows import Effort
 from benchmarks.load import LoadFailed, Tally, fire
 from benchmarks.peers import Server
-from benchmarks.shots import chats
+from benchmarks.shots import chats, questions
 from models.sources import locate
 
 MAX_TOKENS = 128
@@ -29,17 +30,19 @@ CLIENTS: dict[int, tuple[Target | None, Target | None]] = {
 """Concurrent clients, and what is asked of their tokens each second and of their first token."""
 ROUNDS_ALONE = 4
 """A client alone is quicker: it asks so many times as often."""
+CLOSE = 32
+"""Clients with whom the sides are so close that they take more turns, and briefer ones."""
 
 
 def chat(cluster: Cluster, effort: Effort, scratch: Path) -> Iterator[Row]:
     """Tokens each second and time to first token at several numbers of clients."""
-    settings = engine_settings()
-    model = Path(locate(settings["source"]))
-    with peers.vllm(
-        scratch, model, CHAT_MODEL, settings.get("options", {}), settings["environment"]
-    ) as peer:
+    engine = model_application(CHAT_MODEL)["args"]["engine"]
+    model, options = Path(locate(engine["source"])), engine.get("options", {})
+    environment = replica_environment(CHAT_MODEL)
+    with peers.vllm(scratch, model, CHAT_MODEL, options, environment) as peer:
         for clients, targets in CLIENTS.items():
-            yield from _rows(cluster, peer, clients, effort, targets)
+            this = effort.in_brief_turns if clients == CLOSE else effort
+            yield from _rows(cluster, peer, clients, this, targets)
 
 
 def _rows(
@@ -50,12 +53,14 @@ def _rows(
     targets: tuple[Target | None, Target | None],
 ) -> Iterator[Row]:
     turns = []
-    for side in (cluster, peer):
-        _turn(side, clients, 1)
-    for turn in range(effort.repeats):
+    unique = questions()
+    rounds = effort.rounds * (ROUNDS_ALONE if clients == 1 else 1)
+    for turn in range(1 + effort.repeats):
         sides = (cluster, peer) if turn % 2 else (peer, cluster)
-        done = {side.port: _turn(side, clients, effort.rounds) for side in sides}
+        asked = [list(itertools.islice(unique, rounds)) for _ in range(clients)]
+        done = {side.port: _turn(side, asked) for side in sides}
         turns.append((done[cluster.port], done[peer.port]))
+    del turns[0]  # it warmed both sides up
     name = "1 client" if clients == 1 else f"{clients} clients"
     yield compared(
         f"chat, {name}",
@@ -63,7 +68,7 @@ def _rows(
         [(ours[0], theirs[0]) for ours, theirs in turns],
         targets[0],
         peer_name="vLLM's own server",
-        note=f"{CHAT_MODEL}, streamed, {MAX_TOKENS} tokens an answer, unique prompts",
+        note=f"{CHAT_MODEL}, streamed, {MAX_TOKENS} tokens an answer; unique prompts",
     )
     yield compared(
         f"time to first token, {name}, p50",
@@ -75,14 +80,17 @@ def _rows(
     )
 
 
-def _turn(server: Server, clients: int, rounds: int) -> tuple[Measured, Measured]:
-    """Tokens each second, and the median time to the first token."""
-    rounds *= ROUNDS_ALONE if clients == 1 else 1
-    loads = [iter(chats(server.key, CHAT_MODEL, rounds, MAX_TOKENS)) for _ in range(clients)]
+def _turn(server: Server, asked: list[list[str]]) -> tuple[Measured, Measured]:
+    """Tokens each second, and the median time to the first token.
+
+    Args:
+        asked: the questions of each client.
+    """
+    loads = [iter(chats(server.key, CHAT_MODEL, each, MAX_TOKENS)) for each in asked]
     used = server.cpu_seconds()
     tally = fire(server.port, loads)
     used = server.cpu_seconds() - used
-    _require_whole(tally, clients * rounds)
+    _require_whole(tally, sum(map(len, asked)))
     cpu_ms = 1000 * used / len(tally.latencies)
     return Measured(tally.tokens / tally.seconds, cpu_ms), Measured(tally.ttft_p50_ms)
 

@@ -21,7 +21,7 @@ import yaml
 from benchmarks.load import LoadFailed, fire
 from benchmarks.peers import Server
 from benchmarks.processes import Child, ChildFailed, cpu_seconds, free_port
-from benchmarks.shots import chats
+from benchmarks.shots import chats, questions
 from cli.accounts import API_KEY
 from cli.processes import find, marked
 from cli.run_state import RunFile, RunState
@@ -98,12 +98,19 @@ def running_cluster(url: str, key_file: Path) -> Cluster:
     return Cluster(port, key_file.read_text().strip(), state=key_file.absolute().parent)
 
 
-def engine_settings() -> dict[str, Any]:
-    """The language model's `engine` settings and environment, as they are deployed."""
-    applications = yaml.safe_load(CONFIG.read_text())["applications"]
-    chat = next(entry for entry in applications if entry["name"] == CHAT_MODEL)
-    settings: dict[str, Any] = chat["args"]["engine"]
-    return settings | {"environment": chat.get("runtime_env", {}).get("env_vars", {})}
+def model_application(model: str) -> dict[str, Any]:
+    """A model's application, as `serve_config.yaml` deploys it. Raises LoadFailed."""
+    found: dict[str, Any]
+    for found in yaml.safe_load(CONFIG.read_text())["applications"]:
+        if found["name"] == model:
+            return found
+    raise LoadFailed(f"{CONFIG.name} has no '{model}'")
+
+
+def replica_environment(model: str) -> dict[str, str]:
+    """The environment variables that its replicas are given."""
+    given: dict[str, str] = model_application(model).get("runtime_env", {}).get("env_vars", {})
+    return given
 
 
 def _config(scratch: Path) -> Path:
@@ -122,7 +129,7 @@ def _first_answer(child: Child, key_file: Path, port: int) -> str:
     while True:
         try:
             key = key_file.read_text().strip()
-            fire(port, [iter(chats(key, CHAT_MODEL, 1, 8))], timeout_s=60)
+            fire(port, [iter(chats(key, CHAT_MODEL, [next(questions())], 8))], timeout_s=60)
         except (OSError, LoadFailed) as error:
             if child.process.poll() is not None or time.monotonic() > deadline:
                 raise ChildFailed(f"no first answer ({error}):\n{child.log_tail()}") from error

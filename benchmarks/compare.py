@@ -17,6 +17,7 @@ class Rule(StrEnum):
     """What a target is a bound of."""
 
     RATIO_AT_LEAST = "ratio at least"
+    RATIO_AT_MOST = "ratio at most"
     DIFFERENCE_AT_MOST = "difference at most"
     VALUE_AT_MOST = "value at most"
 
@@ -65,17 +66,27 @@ class Row:
         return {name: _rounded(value) for name, value in asdict(self).items()}
 
 
-def take_turns(repeats: int, ours: Callable[[], Measured], peer: Callable[[], Measured]) -> Turns:
-    """Measure both, `repeats` times, the first one alternating."""
+def take_turns(
+    repeats: int,
+    ours: Callable[[], Measured],
+    peer: Callable[[], Measured],
+    *,
+    thrown_away: int = 0,
+) -> Turns:
+    """Measure both, `repeats` times, the first one alternating.
+
+    Args:
+        thrown_away: turns before those that count, to warm both sides up.
+    """
     turns: Turns = []
-    for turn in range(repeats):
+    for turn in range(thrown_away + repeats):
         if turn % 2:
             theirs = peer()
             turns.append((ours(), theirs))
         else:
             mine = ours()
             turns.append((mine, peer()))
-    return turns
+    return turns[thrown_away:]
 
 
 def compared(
@@ -90,7 +101,11 @@ def compared(
     """The row of something that has a peer."""
     ratio = statistics.median(ours.value / peer.value for ours, peer in turns)
     difference = statistics.median(ours.value - peer.value for ours, peer in turns)
-    bounded = {Rule.RATIO_AT_LEAST: ratio, Rule.DIFFERENCE_AT_MOST: difference}
+    bounded = {
+        Rule.RATIO_AT_LEAST: ratio,
+        Rule.RATIO_AT_MOST: ratio,
+        Rule.DIFFERENCE_AT_MOST: difference,
+    }
     met = None if target is None else _keeps(target, bounded[target.rule])
     return Row(
         name=name,

@@ -36,6 +36,7 @@ HEADINGS = (
 )
 RULES = {
     Rule.RATIO_AT_LEAST: "ratio ≥ {:g}",
+    Rule.RATIO_AT_MOST: "ratio ≤ {:g}",
     Rule.DIFFERENCE_AT_MOST: "≤ {:g} more",
     Rule.VALUE_AT_MOST: "≤ {:g}",
 }

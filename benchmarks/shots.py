@@ -7,7 +7,7 @@ answer must carry it back.
 import itertools
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from benchmarks.load import Shot
@@ -30,13 +30,19 @@ def wire(key: str, document: dict[str, Any], headers: tuple[str, ...] = ()) -> b
     return post(key, CHAT_PATH, json.dumps(document).encode(), headers)
 
 
-def post(key: str, path: str, body: bytes, headers: tuple[str, ...] = ()) -> bytes:
-    """A POST of a JSON `body`."""
+def post(
+    key: str,
+    path: str,
+    body: bytes,
+    headers: tuple[str, ...] = (),
+    content_type: str = "application/json",
+) -> bytes:
+    """A POST of `body`."""
     lines = (
         f"POST {path} HTTP/1.1",
         "Host: 127.0.0.1",
         f"Authorization: Bearer {key}",
-        "Content-Type: application/json",
+        f"Content-Type: {content_type}",
         "Accept: */*",
         f"Content-Length: {len(body)}",
         *headers,
@@ -71,21 +77,21 @@ def streams(key: str, words: int = STREAM_WORDS) -> Iterator[Shot]:
         yield Shot(wire(key, document, NO_STORE), b"data: [DONE]", streamed=True)
 
 
-def chats(key: str, model: str, count: int, max_tokens: int) -> list[Shot]:
-    """`count` unique questions for a language model, answered by streams of `max_tokens`."""
+def chats(key: str, model: str, asked: Iterable[str], max_tokens: int) -> list[Shot]:
+    """Questions for a language model, answered by streams of `max_tokens`."""
     return [
         Shot(
             wire(key, _chat(model, question, max_tokens), NO_STORE),
             b"data: [DONE]",
             streamed=True,
         )
-        for question in _questions(count)
+        for question in asked
     ]
 
 
-def _questions(count: int) -> Iterator[str]:
+def questions() -> Iterator[str]:
     """Unique from their first words on, so that no prefix cache can help."""
-    for number, word in zip(range(count), _words(), strict=False):
+    for number, word in enumerate(_words()):
         yield f"{word}: " + QUESTIONS[number % len(QUESTIONS)].format(10 + number % 90)
 
 
