@@ -28,6 +28,8 @@ class Tenant:
     plan: str
     is_active: bool
     created_at: datetime
+    time_zone: str = "UTC"
+    """IANA name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class ApiKey:
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    rotated_from: str | None = None
+    """The key that it succeeds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,19 +6,23 @@ principals read before it are refused everywhere at their next request.
 """
 
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from zoneinfo import available_timezones
 
 import asyncpg
 
 from auth.accounts import ApiKey, IssuedKey, KeyGrant, Page, Tenant, Verification
 from auth.database import Connection, Database
 from auth.epochs import Epochs
-from auth.grants import granted
+from auth.grants import granted, require_all_of
 from auth.keys import KeyHasher, display_prefix, key_id_of
 from auth.paging import known_id, page_size
 from auth.plans import HOUR_S, Limits, Meter, Plans
-from auth.principal import Principal, Scope
-from core.errors import ExpiredKey, InvalidKey, InvalidRequest, NotFound, Unauthenticated
+from auth.principal import Principal, Role, Scope
+from auth.revisions import changed
+from auth.roles import SCOPES
+from auth.user_principals import PREFIX, UserPrincipals
+from core.errors import Conflict, ExpiredKey, InvalidKey, InvalidRequest, NotFound, Unauthenticated
 
 OPERATOR = "operator"
 """Id of the tenant that owns the installation."""
@@ -43,6 +47,7 @@ class Directory:
         self._hasher = hasher
         self._plans = plans
         self._limits = Limits(plans)
+        self._users = UserPrincipals(database, epochs)
 
     async def bootstrap(self) -> IssuedKey | None:
         """Ensure the operator's tenant and its first key, which has every scope.
@@ -64,13 +69,34 @@ class Directory:
 
     async def create_tenant(self, name: str, plan: str = FIRST_PLAN) -> Tenant:
         """A new tenant. Raises InvalidRequest for an unknown plan."""
-        row = await self._database.row(
+        async with self._database.connection() as connection:
+            return await self.add_tenant(connection, name, plan)
+
+    async def add_tenant(self, connection: Connection, name: str, plan: str = FIRST_PLAN) -> Tenant:
+        """As `create_tenant`, as a part of somebody's transaction."""
+        row = await connection.fetchrow(
             "INSERT INTO tenants (id, name, plan) VALUES ($1, $2, $3) RETURNING *",
             f"t-{secrets.token_hex(TENANT_ID_BYTES)}",
             name,
             self._known_plan(plan),
         )
         return _tenant(row)
+
+    async def describe(
+        self, tenant_id: str, name: str | None = None, time_zone: str | None = None
+    ) -> Tenant:
+        """Change what a tenant is called, or where its days begin. Raises NotFound, InvalidRequest
+        for what is no IANA time zone.
+        """
+        if time_zone is not None and time_zone not in available_timezones():
+            raise InvalidRequest("there is no such time zone", "time_zone")
+        return await self._change(
+            tenant_id,
+            "UPDATE tenants SET name = coalesce($2, name), time_zone = coalesce($3, time_zone),"
+            " revision = revision + 1 WHERE id = $1 RETURNING *",
+            name,
+            time_zone,
+        )
 
     async def tenant(self, tenant_id: str) -> Tenant:
         """One tenant. Raises NotFound."""
@@ -122,8 +148,47 @@ class Directory:
         if grant.tier is not None:
             self._known_plan(grant.tier)
         allowed = granted(granter, grant)
+        if allowed.user_id is None and granter.granted_by is not None:
+            allowed = allowed.model_copy(update={"user_id": granter.user_id})
         async with self._database.transaction() as connection:
-            return await self._insert_key(connection, owner, allowed)
+            return await self._insert_key(connection, owner, allowed, granter.granted_by)
+
+    async def rotate_key(self, granter: Principal, key_id: str, grace_s: float = 0.0) -> IssuedKey:
+        """A successor with the same rights; the key itself ends after the grace.
+
+        Raises NotFound, Forbidden for a key that may do more than the granter, Conflict for one
+        that has ended.
+        """
+        async with self._database.transaction() as connection:
+            await changed(connection, [granter.tenant_id])
+            row = await connection.fetchrow(
+                "SELECT * FROM api_keys WHERE id = $1 AND tenant_id = $2 FOR UPDATE",
+                known_id(key_id),
+                granter.tenant_id,
+            )
+            if row is None:
+                raise NotFound("no such API key")
+            key = _api_key(row)
+            require_all_of(granter, key)
+            now = datetime.now(UTC)
+            if not key.is_active or (key.expires_at is not None and key.expires_at <= now):
+                raise Conflict("the API key has ended already")
+            await connection.execute(
+                "UPDATE api_keys SET expires_at = least(expires_at, $2), is_active = $3,"
+                " revoked_at = CASE WHEN $3 THEN revoked_at ELSE $2 END WHERE id = $1",
+                key.id,
+                now + timedelta(seconds=grace_s),
+                grace_s > 0,
+            )
+            issued = await self._insert_key(
+                connection,
+                granter.tenant_id,
+                _grant_of(key),
+                granter.granted_by or row["granted_by"],
+                rotated_from=key.id,
+            )
+        await self.announce()
+        return issued
 
     async def keys(self, tenant_id: str, after: str | None = None, limit: int = 20) -> Page[ApiKey]:
         """The keys of one tenant, oldest first, revoked ones included."""
@@ -144,6 +209,7 @@ class Directory:
         Raises NotFound, also for a key of another tenant.
         """
         async with self._database.transaction() as connection:
+            await changed(connection, [known_id(tenant_id)])
             row = await connection.fetchrow(
                 "UPDATE api_keys SET is_active = false, revoked_at = coalesce(revoked_at, now())"
                 " WHERE id = $1 AND tenant_id = $2 RETURNING *",
@@ -152,9 +218,6 @@ class Directory:
             )
             if row is None:
                 raise NotFound("no such API key")
-            await connection.execute(
-                "UPDATE tenants SET revision = revision + 1 WHERE id = $1", tenant_id
-            )
         await self.announce()
         return _api_key(row)
 
@@ -194,8 +257,11 @@ class Directory:
     async def principal_of(self, key_id: str) -> Principal:
         """Who the key of that id acts for: for work that goes on when its request is over.
 
-        Raises InvalidKey, ExpiredKey: a job ends with the key that it was asked for with.
+        Raises InvalidKey, ExpiredKey: a job ends with the key that it was asked for with, or with
+        its user's membership.
         """
+        if key_id.startswith(PREFIX):
+            return await self._users.of_key_id(key_id)
         return await self._good(key_id, None)
 
     async def _good(self, key_id: str, key: str | None) -> Principal:
@@ -205,8 +271,12 @@ class Directory:
             raise InvalidKey("the API key is not valid")
         epoch = await self._epochs.read(owner["tenant_id"])  # before the facts: see auth/epochs.py
         row = await self._database.row(
-            "SELECT k.*, t.plan, k.is_active AND t.is_active AND k.revoked_at IS NULL AS is_good"
-            " FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE k.id = $1",
+            "SELECT k.*, t.plan, m.role, k.is_active AND t.is_active AND k.revoked_at IS NULL"
+            " AND (k.granted_by IS NULL OR (m.role IS NOT NULL AND u.is_active)) AS is_good"
+            " FROM api_keys k JOIN tenants t ON t.id = k.tenant_id"
+            " LEFT JOIN users u ON u.id = k.granted_by"
+            " LEFT JOIN memberships m ON m.user_id = k.granted_by AND m.tenant_id = k.tenant_id"
+            " WHERE k.id = $1",
             key_id,
         )
         if row is None or not row["is_good"]:
@@ -240,20 +310,25 @@ class Directory:
             )
         return len(rows)
 
-    async def _change(self, tenant_id: str, update: str, value: object) -> Tenant:
-        tenant = _tenant(await self._database.row(update, known_id(tenant_id), value))
+    async def _change(self, tenant_id: str, update: str, *values: object) -> Tenant:
+        tenant = _tenant(await self._database.row(update, known_id(tenant_id), *values))
         await self.announce()
         return tenant
 
     async def _insert_key(
-        self, connection: "Connection", tenant_id: str, grant: KeyGrant
+        self,
+        connection: Connection,
+        tenant_id: str,
+        grant: KeyGrant,
+        granted_by: str | None = None,
+        rotated_from: str | None = None,
     ) -> IssuedKey:
         new = self._hasher.generate()
         try:
             row = await connection.fetchrow(
                 "INSERT INTO api_keys (id, tenant_id, user_id, key_name, key_hash, tier,"
-                " requests_per_hour, scopes, allowed_models, expires_at)"
-                " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING *",
+                " requests_per_hour, scopes, allowed_models, expires_at, granted_by, rotated_from)"
+                " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING *",
                 new.key_id,
                 tenant_id,
                 grant.user_id,
@@ -264,6 +339,8 @@ class Directory:
                 sorted(scope.value for scope in grant.scopes),
                 None if grant.allowed_models is None else sorted(grant.allowed_models),
                 grant.expires_at,
+                granted_by,
+                rotated_from,
             )
         except asyncpg.ForeignKeyViolationError as error:
             raise NotFound("no such tenant") from error
@@ -287,7 +364,14 @@ class Directory:
 def _tenant(row: asyncpg.Record | None) -> Tenant:
     if row is None:
         raise NotFound("no such tenant")
-    return Tenant(row["id"], row["name"], row["plan"], row["is_active"], row["created_at"])
+    return Tenant(
+        row["id"],
+        row["name"],
+        row["plan"],
+        row["is_active"],
+        row["created_at"],
+        row["time_zone"],
+    )
 
 
 def _api_key(row: asyncpg.Record) -> ApiKey:
@@ -306,21 +390,38 @@ def _api_key(row: asyncpg.Record) -> ApiKey:
         expires_at=row["expires_at"],
         last_used_at=row["last_used_at"],
         revoked_at=row["revoked_at"],
+        rotated_from=row["rotated_from"],
+    )
+
+
+def _grant_of(key: ApiKey) -> KeyGrant:
+    return KeyGrant(
+        name=key.name,
+        user_id=key.user_id,
+        scopes=key.scopes,
+        allowed_models=key.allowed_models,
+        tier=key.tier,
+        requests_per_hour=key.requests_per_hour,
+        expires_at=key.expires_at,
     )
 
 
 def _principal(row: asyncpg.Record, epoch: str) -> Principal:
+    scopes = _scopes(row)
+    if row["granted_by"] is not None:  # it never does more than its maker may do now
+        scopes &= SCOPES[Role(row["role"])]
     return Principal(
         tenant_id=row["tenant_id"],
         key_id=row["id"],
         plan=row["plan"],
         epoch=epoch,
-        scopes=_scopes(row),
+        scopes=scopes,
         user_id=row["user_id"],
         allowed_models=_models(row),
         key_requests_per_hour=row["requests_per_hour"],
         tier=row["tier"],
         expires_at=row["expires_at"],
+        granted_by=row["granted_by"],
     )
 
 

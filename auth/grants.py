@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from auth.accounts import KeyGrant
-from auth.principal import Principal
+from auth.accounts import ApiKey, KeyGrant
+from auth.principal import Principal, Scope
 from core.errors import Forbidden, InvalidRequest
 
 T = TypeVar("T")
@@ -43,6 +43,26 @@ def granted(granter: Principal, wanted: KeyGrant) -> KeyGrant:
             "tier": _within("tier", wanted.tier, granter.tier, str.__eq__),
         }
     )
+
+
+def require_all_of(granter: Principal, key: ApiKey) -> None:
+    """Raise Forbidden unless `granter` has every right of `key`: whoever rotates it learns its
+    successor's secret.
+    """
+    if granter.key_id == key.id or Scope.ADMIN in granter.scopes:
+        return
+    same = KeyGrant(
+        scopes=key.scopes,
+        allowed_models=key.allowed_models,
+        tier=key.tier,
+        requests_per_hour=key.requests_per_hour,
+    )
+    ends = (granter.expires_at, key.expires_at)
+    outlives = ends[0] is not None and (ends[1] is None or ends[1] > ends[0])
+    if outlives or granted(granter, same).model_dump(exclude={"expires_at"}) != same.model_dump(
+        exclude={"expires_at"}
+    ):
+        raise Forbidden("this key has rights that these credentials lack")
 
 
 def _within(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from auth.access_tokens import MAX_TOKEN_BYTES, looks_like_token
 from auth.keys import KeyHasher, key_id_of
 from auth.principal import Principal
 from core.errors import ExpiredKey, InvalidKey, Unauthenticated
@@ -20,10 +21,11 @@ from core.errors import ExpiredKey, InvalidKey, Unauthenticated
 AUTHORIZATION = b"authorization"
 CREDENTIAL_HEADERS = (AUTHORIZATION, b"x-api-key", b"x-admin-key")
 MAX_CREDENTIAL_BYTES = 512
+"""Of anything but an access token."""
 
 
 def credentials(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The key that a request carries, or None when it carries none.
+    """The key or access token that a request carries, or None when it carries none.
 
     Args:
         headers: raw header pairs, as ASGI gives them (`request.headers.raw`).
@@ -47,7 +49,7 @@ def credentials(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 def _credential(name: bytes, value: bytes) -> str:
     """One header's key. Messages never quote the value: it may be a mistyped secret."""
-    if len(value) > MAX_CREDENTIAL_BYTES:
+    if len(value) > MAX_TOKEN_BYTES + MAX_CREDENTIAL_BYTES:
         raise InvalidKey("the API key is too long")
     value = value.strip()
     if name == AUTHORIZATION:
@@ -57,7 +59,10 @@ def _credential(name: bytes, value: bytes) -> str:
         value = value.strip()
     if not value or not all(0x21 <= byte <= 0x7E for byte in value):  # noqa: PLR2004  # visible ASCII
         raise InvalidKey("the API key is not valid")
-    return value.decode("ascii")
+    credential = value.decode("ascii")
+    if len(value) > MAX_CREDENTIAL_BYTES and not looks_like_token(credential):
+        raise InvalidKey("the API key is too long")
+    return credential
 
 
 @dataclass(slots=True)
@@ -69,7 +74,7 @@ class _Known:
 
 
 class Principals(Protocol):
-    """Where principals are loaded from: `auth.directory.Directory`."""
+    """Where principals are loaded from: `auth.callers.Callers`, or the directory alone."""
 
     async def principal_for(self, key: str) -> Principal: ...
     async def epoch(self, tenant_id: str) -> str: ...
@@ -113,7 +118,7 @@ class Identifier:
 
     async def identify(self, key: str) -> Principal:
         """Who `key` acts for. Raises InvalidKey, ExpiredKey, StoreUnavailable."""
-        if key_id_of(key) is None:
+        if key_id_of(key) is None and not looks_like_token(key):
             raise InvalidKey("the API key is not valid")
         digest = self._hasher.digest(key)
         if (known := self._remembered(self._good, digest)) and known.principal:
@@ -181,5 +186,8 @@ class Identifier:
 
 
 def _refuse_expired(principal: Principal) -> None:
-    if principal.expires_at is not None and principal.expires_at <= datetime.now(UTC):
+    now = datetime.now(UTC)
+    if principal.expires_at is not None and principal.expires_at <= now:
         raise ExpiredKey("the API key has expired")
+    if principal.token_expires_at is not None and principal.token_expires_at <= now:
+        raise ExpiredKey("the access token has expired")

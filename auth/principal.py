@@ -18,14 +18,25 @@ class Scope(StrEnum):
     USAGE = "usage"
     """Read its tenant's usage."""
     KEYS = "keys"
-    """Create, list and revoke its tenant's API keys."""
+    """Create, list, rotate and revoke its tenant's API keys."""
+    MEMBERS = "members"
+    """Change its tenant: name, members, invitations."""
     ADMIN = "admin"
     """Operate the cluster: statistics, cache, every tenant."""
 
 
+class Role(StrEnum):
+    """What a user is in a tenant; `auth.roles` says what it may do."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    MEMBER = "member"
+    VIEWER = "viewer"
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling.
+    """Who is calling: an API key, or a user with an access token (`key_id` is then `user:…`).
 
     `epoch` is the version of this tenant's keys and plan that the principal was read at;
     admission refuses a principal whose epoch is no longer current.
@@ -45,11 +56,25 @@ class Principal:
     """A plan whose windows the key holds for itself, inside its tenant's plan."""
     expires_at: datetime | None = None
     """When the key stops being good; what it grants ends no later."""
+    role: Role | None = None
+    """The user's role in the tenant; None for keys."""
+    granted_by: str | None = None
+    """The user whose rights bound these: the one who logged in, or who made the key."""
+    session: str | None = None
+    """The login that the access token came from."""
+    token_expires_at: datetime | None = None
+    """When the access token ends; what it grants may last longer."""
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether a key's own limits stand beside its scopes."""
+        own = (self.allowed_models, self.key_requests_per_hour, self.tier, self.expires_at)
+        return any(limit is not None for limit in own)
 
     def require(self, scope: Scope) -> None:
         """Raise Forbidden unless the principal has `scope`."""
         if scope not in self.scopes:
-            raise Forbidden(f"this API key lacks the scope '{scope}'")
+            raise Forbidden(f"these credentials lack the scope '{scope}'")
 
     def require_model(self, model_id: str) -> None:
         """Raise ModelForbidden unless the key allows `model_id`."""

@@ -10,7 +10,8 @@ not know HTTP dialects; it only carries a status, a stable `code` and safe text.
     │   └── ContextOverflow           400 context_length_exceeded
     ├── Unauthenticated               401 missing_api_key
     │   ├── InvalidKey                401 invalid_api_key
-    │   └── ExpiredKey                401 expired_api_key
+    │   ├── ExpiredKey                401 expired_api_key
+    │   └── InvalidCredentials        401 invalid_credentials
     ├── Forbidden                     403 permission_denied
     │   ├── ModelForbidden            403 model_not_allowed
     │   └── StorageFull               403 storage_quota_exceeded
@@ -104,6 +105,12 @@ class ExpiredKey(Unauthenticated):
     """A key whose expiry has passed."""
 
     code = "expired_api_key"
+
+
+class InvalidCredentials(Unauthenticated):
+    """A login or a refresh that is refused; it does not say what of it was wrong."""
+
+    code = "invalid_credentials"
 
 
 class Forbidden(CarillonError):

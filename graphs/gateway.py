@@ -15,6 +15,9 @@ from ray.serve import Application as ServeApplication
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from auth.files import FileBook
+from auth.identify import Identifier
+from auth.identity import Identity
+from auth.identity_settings import IdentitySettings
 from auth.jobs import JobBook
 from auth.ledger import LedgerWriter
 from auth.usage import Usage
@@ -36,6 +39,8 @@ class GatewayArgs(GovernedArgs):
 
     fetch: FetchSettings = FetchSettings()
     """Limits of fetching media by URL."""
+    identity: IdentitySettings = IdentitySettings()
+    """Who may log in, and how."""
 
 
 class GatewayConfig(Frozen):
@@ -51,10 +56,19 @@ class Gateway:
     def __init__(self, args: GatewayArgs) -> None:
         gather_writes()
         self.governed = governed = Governed(args)
-        self.path = governed.path()
+        identity = Identity(
+            args.identity,
+            args.stores,
+            governed.database,
+            governed.valkey,
+            governed.hasher,
+            governed.directory,
+        )
+        self.path = governed.path(Identifier(identity.callers, governed.hasher))
         self.services = Services(
             path=self.path,
             directory=governed.directory,
+            identity=identity,
             usage=Usage(governed.database),
             admission=governed.admission,
             limits=governed.limits,

@@ -1,4 +1,4 @@
-"""API keys over HTTP: create, list, revoke, verify.
+"""API keys over HTTP: create, list, rotate, revoke, verify.
 
 Place in the path: beside it; these requests are authenticated and cost no units. Rules (who may
 grant what, whose keys are whose) are `auth`'s; this module speaks JSON.
@@ -41,6 +41,15 @@ class KeyRequest(BaseModel):
         return KeyGrant.model_validate(self.model_dump(exclude={"tenant_id"}))
 
 
+class RotateRequest(BaseModel):
+    """POST /v1/api-keys/{key_id}/rotate."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    grace_s: int = Field(0, ge=0, le=86_400)
+    """How long the old key works beside its successor, in seconds."""
+
+
 class VerifyRequest(BaseModel):
     """POST /v1/api-keys/verify."""
 
@@ -68,6 +77,14 @@ class Accounts:
             ),
             Endpoint("GET", "/v1/api-keys", self.list, "Keys of this tenant"),
             Endpoint("DELETE", "/v1/api-keys/{key_id}", self.revoke, "Revoke a key at once"),
+            Endpoint(
+                "POST",
+                "/v1/api-keys/{key_id}/rotate",
+                self.rotate,
+                "A successor with the same rights; shown once",
+                RotateRequest,
+                status=201,
+            ),
             Endpoint(
                 "POST", "/v1/api-keys/verify", self.verify, "Whether a key is good", VerifyRequest
             ),
@@ -102,6 +119,13 @@ class Accounts:
         key_id = exchange.http.path_params["key_id"]
         key = await self._directory.revoke_key(principal.tenant_id, key_id)
         return json_response({"id": key.id, "object": "api_key", "deleted": True})
+
+    async def rotate(self, exchange: Exchange) -> Response:
+        principal = await self._path.authorize(exchange.key, Scope.KEYS)
+        request = await exchange.parse(RotateRequest)
+        key_id = exchange.http.path_params["key_id"]
+        issued = await self._directory.rotate_key(principal, key_id, request.grace_s)
+        return json_response(issued_object(issued), 201)
 
     async def verify(self, exchange: Exchange) -> Response:
         """What one's own tenant's key may do; any tenant's for an admin."""
@@ -144,6 +168,7 @@ def key_object(key: ApiKey) -> dict[str, Any]:
         "expires_at": timestamp(key.expires_at),
         "last_used_at": timestamp(key.last_used_at),
         "revoked_at": timestamp(key.revoked_at),
+        "rotated_from": key.rotated_from,
     }
 
 

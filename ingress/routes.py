@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from auth.directory import Directory
 from auth.files import FileBook
+from auth.identity import Identity
 from auth.jobs import JobBook
 from auth.ledger import LedgerWriter
 from auth.plans import Limits
@@ -34,9 +35,14 @@ from ingress.media.library import Library
 from ingress.media.store import MediaStore
 from ingress.openai import OpenAI
 from ingress.path import RequestPath
+from ingress.platform_aliases import PlatformAliases
 from ingress.readiness import Readiness
 from ingress.remote_media import RemoteMedia
+from ingress.sign_in import SignInEndpoints
+from ingress.tenant_administration import TenantAdministration
+from ingress.tenants import TenantEndpoints
 from ingress.usage import UsageEndpoints
+from ingress.users import UserEndpoints
 from ingress.video_forms import VideoForms
 from ingress.videos import VideoEndpoints
 from ingress.vision import VisionEndpoints
@@ -54,6 +60,7 @@ class Services:
 
     path: RequestPath
     directory: Directory
+    identity: Identity
     usage: Usage
     admission: ValkeyAdmission
     limits: Limits
@@ -100,6 +107,20 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
     yield BatchEndpoints(path, services.files, services.jobs, services.queue)
     yield ClusterEndpoints(path, catalog, services.readiness, services.decisions)
     yield Aliases(path, catalog, openai, accounts, usage, administration)
+    people = _people(path, services.identity)
+    yield from people
+    aliased: list[Part] = [accounts, usage, *people]
+    for part in aliased:
+        yield PlatformAliases(part.endpoints())
+
+
+def _people(path: RequestPath, identity: Identity) -> list[Part]:
+    return [
+        SignInEndpoints(path, identity),
+        UserEndpoints(path, identity),
+        TenantEndpoints(path, identity),
+        TenantAdministration(path, identity),
+    ]
 
 
 def _videos(path: RequestPath, catalog: Catalog, services: Services) -> VideoEndpoints:

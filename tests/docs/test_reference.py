@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from auth.identity_settings import IdentitySettings, IssuerSettings
 from auth.plans import PlanEntry, PlansFile, SpanLimits
 from auth.principal import Scope
 from core.errors import CarillonError
@@ -49,6 +50,8 @@ SETTINGS: list[type[BaseModel]] = [
     JobsArgs,
     MediaSettings,
     FetchSettings,
+    IdentitySettings,
+    IssuerSettings,
     LedgerArgs,
     StoreSettings,
     ModelArgs,

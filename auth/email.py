@@ -1,0 +1,22 @@
+"""Email addresses: one spelling each.
+
+Place in the path: logging in, inviting. Nothing is sent, and no DNS is asked: whether an address is
+its user's own is what whoever invites them knows.
+"""
+
+from email_validator import EmailNotValidError, validate_email
+
+from core.errors import InvalidRequest
+
+MAX_CHARACTERS = 254
+
+
+def normalized(address: str) -> str:
+    """The address in lower case, as it is stored and compared. Raises InvalidRequest."""
+    try:
+        if len(address) > MAX_CHARACTERS:
+            raise InvalidRequest("the email address is too long", "email")
+        found = validate_email(address, check_deliverability=False, globally_deliverable=False)
+    except EmailNotValidError as error:
+        raise InvalidRequest("the email address is not valid", "email") from error
+    return found.normalized.lower()

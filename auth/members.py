@@ -1,0 +1,172 @@
+"""Members: who belongs to a tenant, and as what.
+
+Place in the path: beside it. A change commits first and then renews the tenant's epoch, so it
+holds at the next request everywhere. A tenant always keeps an owner.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from auth.accounts import Page
+from auth.database import Connection, Database
+from auth.paging import known_id, page_size
+from auth.principal import Principal, Role
+from auth.revisions import Announce, changed
+from auth.roles import require_rank
+from core.errors import Conflict, NotFound
+
+ONE = """
+    SELECT u.*, m.role, m.created_at AS joined_at
+    FROM memberships m JOIN users u ON u.id = m.user_id WHERE m.tenant_id = $1 AND u.id = $2
+"""
+OLDEST_FIRST = """
+    SELECT u.*, m.role, m.created_at AS joined_at
+    FROM memberships m JOIN users u ON u.id = m.user_id
+    WHERE m.tenant_id = $1 AND ($2::text IS NULL OR (m.created_at, u.id) >
+        (SELECT created_at, user_id FROM memberships WHERE tenant_id = $1 AND user_id = $2))
+    ORDER BY m.created_at, u.id LIMIT $3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A user in one tenant."""
+
+    user_id: str
+    email: str | None
+    name: str
+    role: Role
+    is_active: bool
+    joined_at: datetime
+
+
+class Members:
+    """The memberships. Every method raises StoreUnavailable when a store does not answer."""
+
+    def __init__(self, database: Database, announce: Announce) -> None:
+        self._database = database
+        self._announce = announce
+
+    async def find(self, tenant_id: str, user_id: str) -> Member:
+        """One member of a tenant. Raises NotFound."""
+        return _member(await self._database.row(ONE, tenant_id, known_id(user_id)))
+
+    async def list(self, tenant_id: str, after: str | None = None, limit: int = 20) -> Page[Member]:
+        """The members of a tenant, first joined first."""
+        limit = page_size(limit)
+        rows = await self._database.fetch(
+            OLDEST_FIRST,
+            tenant_id,
+            after and known_id(after),
+            limit + 1,
+        )
+        return Page(tuple(_member(row) for row in rows[:limit]), len(rows) > limit)
+
+    async def set_role(self, principal: Principal, user_id: str, role: Role) -> Member:
+        """Make a member of the principal's tenant something else.
+
+        Raises NotFound, Forbidden for roles above the principal's own, Conflict for the last
+        owner.
+        """
+        tenant_id = principal.tenant_id
+        async with self._database.transaction() as connection:
+            member = await self._locked(connection, principal, user_id)
+            require_rank(principal, role)
+            if member.role is Role.OWNER and role is not Role.OWNER:
+                await _require_another_owner(connection, tenant_id, user_id)
+            await connection.execute(
+                "UPDATE memberships SET role = $3 WHERE tenant_id = $1 AND user_id = $2",
+                tenant_id,
+                user_id,
+                role.value,
+            )
+            await _revoke_invitations(connection, tenant_id, user_id)
+        await self._announce()
+        return await self.find(tenant_id, user_id)
+
+    async def remove(self, principal: Principal, user_id: str) -> None:
+        """End a membership, with its sessions and the keys that this user made.
+
+        Anybody may remove itself. Raises NotFound, Forbidden, Conflict for the last owner.
+        """
+        tenant_id = principal.tenant_id
+        async with self._database.transaction() as connection:
+            member = await self._locked(connection, principal, user_id)
+            if member.role is Role.OWNER:
+                await _require_another_owner(connection, tenant_id, user_id)
+            await connection.execute(
+                "DELETE FROM memberships WHERE tenant_id = $1 AND user_id = $2", tenant_id, user_id
+            )
+            await connection.execute(
+                "UPDATE refresh_tokens SET revoked_at = now()"
+                " WHERE tenant_id = $1 AND user_id = $2 AND revoked_at IS NULL",
+                tenant_id,
+                user_id,
+            )
+            await connection.execute(
+                "UPDATE api_keys SET is_active = false, revoked_at = now()"
+                " WHERE tenant_id = $1 AND granted_by = $2 AND revoked_at IS NULL",
+                tenant_id,
+                user_id,
+            )
+            await _revoke_invitations(connection, tenant_id, user_id)
+        await self._announce()
+
+    async def _locked(self, connection: Connection, principal: Principal, user_id: str) -> Member:
+        """The member, while nobody else changes this tenant."""
+        await changed(connection, [principal.tenant_id])
+        row = await connection.fetchrow(ONE, principal.tenant_id, known_id(user_id))
+        member = _member(row)
+        is_self = principal.role is not None and principal.user_id == user_id
+        if not is_self:
+            require_rank(principal, member.role)
+        return member
+
+
+async def add_member(connection: Connection, tenant_id: str, user_id: str, role: Role) -> None:
+    """A new membership. Raises Conflict when there is one."""
+    try:
+        await connection.execute(
+            "INSERT INTO memberships (tenant_id, user_id, role) VALUES ($1, $2, $3)",
+            tenant_id,
+            user_id,
+            role.value,
+        )
+    except asyncpg.UniqueViolationError as error:
+        raise Conflict("this user is a member already") from error
+
+
+async def _require_another_owner(connection: Connection, tenant_id: str, user_id: str) -> None:
+    another = await connection.fetchval(
+        "SELECT 1 FROM memberships m JOIN users u ON u.id = m.user_id WHERE m.tenant_id = $1"
+        " AND m.role = 'owner' AND u.is_active AND u.id <> $2 LIMIT 1",
+        tenant_id,
+        user_id,
+    )
+    if another is None:
+        raise Conflict("a tenant keeps at least one owner")
+
+
+async def _revoke_invitations(connection: Connection, tenant_id: str, user_id: str) -> None:
+    """What a user's former rights have promised others does not hold any more."""
+    await connection.execute(
+        "UPDATE invitations SET revoked_at = now() WHERE tenant_id = $1 AND invited_by = $2"
+        " AND accepted_at IS NULL AND revoked_at IS NULL",
+        tenant_id,
+        user_id,
+    )
+
+
+def _member(row: asyncpg.Record | None) -> Member:
+    if row is None:
+        raise NotFound("no such member")
+    return Member(
+        row["id"],
+        row["email"],
+        row["name"],
+        Role(row["role"]),
+        row["is_active"],
+        row["joined_at"],
+    )
