@@ -65,7 +65,7 @@ class Diffusers:
 
         self.torch, self.settings = torch, settings
         self.pipeline = DiffusionPipeline.from_pretrained(
-            locate(settings["source"]), torch_dtype=torch.float32
+            locate(settings["source"]), dtype=torch.float32
         )
         self.pipeline.set_progress_bar_config(disable=True)
 

@@ -7,7 +7,7 @@ from benchmarks.cluster import Cluster
 from benchmarks.compare import Measured, Row, Rule, Target, alone
 from benchmarks.gateway_rows import Effort
 from benchmarks.processes import pss_bytes
-from benchmarks.wake_rows import wake_all
+from benchmarks.wake_rows import wake_up
 
 GB = 1_000_000_000
 
@@ -35,7 +35,7 @@ def memory(cluster: Cluster, effort: Effort, scratch: Path) -> Iterator[Row]:
 def memory_awake(cluster: Cluster, effort: Effort, scratch: Path) -> Iterator[Row]:
     """The same when every model is awake."""
     del effort, scratch
-    wake_all(cluster)
+    wake_up(cluster)
     note = "PSS of all its processes, after a call of each model"
     yield _memory("memory with every model awake", cluster, 16, note)
 

@@ -24,7 +24,8 @@ def embeddings(cluster: Cluster, effort: Effort, scratch: Path) -> Iterator[Row]
         "embeddings",
         "texts/s",
         lambda: _works(cluster.key, 1),
-        "a text of about 20 tokens a request, unique, Cache-Control: no-store",
+        model=MODEL,
+        note="a text of about 20 tokens a request, unique, Cache-Control: no-store",
     )
     yield against_bare(
         cluster,

@@ -17,6 +17,7 @@ from benchmarks.compare import Measured, Row, Rule, Target, compared, take_turns
 from benchmarks.gateway_rows import Effort
 from benchmarks.load import DEFAULT_CONNECTIONS, Shot, fire
 from benchmarks.shots import NO_STORE, post
+from benchmarks.wake_rows import wake_up
 
 OVERHEAD = Target(Rule.RATIO_AT_MOST, 1.05)
 """Of work that takes 200 ms or more."""
@@ -43,6 +44,8 @@ def batched(
     family: str,
     unit: str,
     works: Callable[[], Iterator[Work]],
+    *,
+    model: str,
     note: str,
 ) -> Row:
     """Answers each second, from many clients and from one.
@@ -56,6 +59,7 @@ def batched(
         clients = [_shots(works()) for _ in range(count)]
         return Measured(fire(cluster.port, clients, seconds=effort.seconds / 2).per_second)
 
+    wake_up(cluster, model)
     return compared(
         f"{family}, batched over one by one",
         unit,
@@ -96,6 +100,7 @@ def against_bare(
         same = [each.request for each in itertools.islice(again, requests)]
         return Measured(bare.answer_p50_ms(same))
 
+    wake_up(cluster, model)
     with Bare(model, scratch) as bare:
         turns = take_turns(effort.in_brief_turns.repeats, ours, theirs, thrown_away=1)
     return compared(

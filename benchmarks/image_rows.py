@@ -29,7 +29,8 @@ def image(cluster: Cluster, effort: Effort, scratch: Path) -> Iterator[Row]:
         "image",
         "pictures/s",
         lambda: _works(cluster.key, 1),
-        "a picture of 64 x 64 in 20 steps a request, Cache-Control: no-store",
+        model=MODEL,
+        note="a picture of 64 x 64 in 20 steps a request, Cache-Control: no-store",
     )
     yield against_bare(
         cluster,

@@ -28,7 +28,8 @@ def vision(cluster: Cluster, effort: Effort, scratch: Path) -> Iterator[Row]:
         "vision",
         "captions/s",
         lambda: _works(cluster.key, pictures),
-        "captions of pictures of 64 x 64, Cache-Control: no-store",
+        model=MODEL,
+        note="captions of pictures of 64 x 64, Cache-Control: no-store",
     )
     yield against_bare(
         cluster,

@@ -44,11 +44,12 @@ def wake(cluster: Cluster, effort: Effort, scratch: Path) -> Iterator[Row]:
             )
 
 
-def wake_all(cluster: Cluster) -> None:
-    """Have nothing sleep."""
+def wake_up(cluster: Cluster, model: str | None = None) -> None:
+    """Have the model awake, or all of them."""
     with _client(cluster) as client:
-        for model in _asleep(client):
-            _answered(client, model)
+        for name in _asleep(client):
+            if model in {None, name}:
+                _answered(client, name)
 
 
 @contextmanager
