@@ -6,6 +6,7 @@ tenants see is `auth.jobs`'s. It knows neither models nor callers.
 """
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from graphs.job_queue import NAME, VERSION, WORKFLOW, queue_of
 from ingress.job_kind import JobKind, Outcome
 
 T = TypeVar("T")
+logger = logging.getLogger("ray.serve")
 EXECUTOR = "jobs"
 """One name for all processes that ever run jobs: a new one takes over what an old one left."""
 RECOVERIES = 100
@@ -102,10 +104,8 @@ class Durable:
                 count = await begin(job_id)
                 outcomes = [await piece(job_id, index) for index in range(count)]
                 await finish(job_id, outcomes)
-            except CarillonError as fault:
-                await fail(job_id, fault.code, fault.message)
-            except error.DBOSMaxStepRetriesExceeded:
-                await fail(job_id, ModelUnavailable.code, "a part it needs stayed away too long")
+            except Exception as fault:  # noqa: BLE001  # a job's caller must not wait for ever
+                await fail(job_id, *_told(fault, job_id))
 
     async def _begin(self, job_id: str) -> int:
         job = await self._book.begin(job_id)
@@ -130,3 +130,13 @@ class Durable:
 def _may_pass(fault: BaseException) -> bool:
     """Whether waiting can help. What a model answered is an answer."""
     return isinstance(fault, Unavailable)
+
+
+def _told(fault: Exception, job_id: str) -> tuple[str, str]:
+    """What the tenant is told of a job's end: code and message."""
+    if isinstance(fault, CarillonError):
+        return fault.code, fault.message
+    if isinstance(fault, error.DBOSMaxStepRetriesExceeded):
+        return ModelUnavailable.code, "a part it needs stayed away too long"
+    logger.error("job %s failed", job_id, exc_info=fault)
+    return CarillonError.code, "internal error"

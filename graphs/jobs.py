@@ -59,7 +59,7 @@ class Jobs:
         book = JobBook(governed.database)
         files = FileBook(governed.database)
         self.batches = Batches(path, book, files, governed.media)
-        self.videos = Videos(path, book, governed.media, governed.admission)
+        self.videos = Videos(path, book, governed.media, governed.admission, governed.readiness)
         kinds: dict[str, JobKind] = {"batch": self.batches, "video": self.videos}
         url = args.stores.database_url.resolve()
         self.durable = Durable(url, book, kinds, args.concurrency)

@@ -35,6 +35,7 @@ from ingress.exchange import call_of
 from ingress.job_kind import Outcome
 from ingress.media.store import MediaStore
 from ingress.path import CLIENT_CLOSED, RequestPath
+from ingress.readiness import Readiness
 
 Event = dict[str, Any]
 
@@ -42,6 +43,8 @@ TOLD_EVERY_S = 0.5
 """Between words on progress in a job's row."""
 DRAWN_SHARE = 0.95
 """Progress when all steps are done and the video is yet to be encoded."""
+LONGEST_ABSENCE_S = 120.0
+"""Of a model that is being replaced, before it is called all the same."""
 MOST_LOST = 3
 """Drawings that a model may be killed in, before the video is taken for what kills it."""
 VARIANTS = {"video": "video/mp4", "thumbnail": "image/webp", "spritesheet": "image/jpeg"}
@@ -54,9 +57,15 @@ class Videos:
     name = "video"
 
     def __init__(
-        self, path: RequestPath, book: JobBook, media: MediaStore, admission: Admission
+        self,
+        path: RequestPath,
+        book: JobBook,
+        media: MediaStore,
+        admission: Admission,
+        readiness: Readiness,
     ) -> None:
         self.catalog = Catalog([])
+        self._readiness = readiness
         self._path = path
         self._book = book
         self._media = media
@@ -89,6 +98,7 @@ class Videos:
     async def _attempt(self, job: Job, principal: Principal) -> Event:
         """One call, to its end. Its id is written down first: it may be the last that is heard."""
         call = await self._call(job)
+        await self._until_there(call.model.card.application_name)
         await self._book.advance(job.id, 0, {"attempt": call.request_id})
         progress = _Progress(self._book, job)
         made: Event | None = None
@@ -108,6 +118,14 @@ class Videos:
         if made is None:
             raise ModelUnavailable("the model ended without a video")
         return made
+
+    async def _until_there(self, application: str) -> None:
+        """A model that is being replaced is waited for: calls that cannot arrive would fill the
+        ledger. One that sleeps is woken by the call.
+        """
+        state = self._readiness.of(application)
+        if state is not None and not (state.serving or state.asleep):
+            await self._readiness.until_serving(application, LONGEST_ABSENCE_S)
 
     async def _call(self, job: Job) -> Call:
         document = job.request["asked"] | {"model": job.model, "stream": True}

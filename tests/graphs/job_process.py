@@ -32,6 +32,8 @@ class Counting:
         self._note(job, f"begin {index}")
         if index == job.request.get("fails_at"):
             raise InvalidRequest("this piece can never be done", "pieces")
+        if index == job.request.get("breaks_at"):
+            raise RuntimeError("a bug with a secret in it")
         if index == job.request.get("away_at") and self._seen(job, f"begin {index}") < 3:
             raise ModelUnavailable("not there yet")
         if index == job.request.get("slow_at") and self._seen(job, f"begin {index}") == 1:

@@ -22,7 +22,7 @@ PAUSE_S = 0.05
 @pytest.fixture
 async def database(database_url):
     database = Database(SecretStr(database_url))
-    for tenant in ("jobs-1", "jobs-2"):
+    for tenant in ("jobs-1", "jobs-2", "jobs-3"):
         await database.execute(
             "INSERT INTO tenants (id, name, plan) VALUES ($1, $1, 'free') ON CONFLICT DO NOTHING",
             tenant,
@@ -142,6 +142,27 @@ async def test_what_is_away_is_waited_for_and_what_is_wrong_is_not(database_url,
     assert end.error_message == "this piece can never be done"
     assert notes(log, wrong).count("begin 1") == 1
     assert "begin 2" not in notes(log, wrong)
+
+
+async def test_a_job_that_meets_a_bug_fails_and_does_not_tell_it(database_url, book, queue, log):
+    job = await added(book, queue, pieces=2, breaks_at=0)
+    async with runner(database_url, log):
+        end = await ended(book, job)
+    assert (end.status, end.error_code) == (JobStatus.FAILED, "internal_error")
+    assert end.error_message == "internal error"
+
+
+async def test_one_tenants_jobs_leave_places_to_others(database_url, book, queue, log):
+    slow = [await added(book, queue, pieces=1, slow_at=0) for _ in range(6)]
+    other = await book.add(principal("jobs-3"), "counting", "job_", {"pieces": 1})
+    await queue.enqueue(other)
+    async with runner(database_url, log):
+        assert (await ended(book, other)).status is JobStatus.COMPLETED
+        begun = [job for job in slow if "begin 0" in notes(log, job)]
+        assert len(begun) == 2  # half of the runner's four
+        for job in slow:
+            await book.cancel("jobs-1", "counting", job.id)
+            await queue.cancel(job)
 
 
 async def test_a_cancelled_job_stops_where_it_is(database_url, book, queue, log):

@@ -37,6 +37,7 @@ from ingress.media.library import Library
 from ingress.media.signing import UrlSigner
 from ingress.media.store import MediaStore
 from ingress.path import RequestPath
+from ingress.readiness import Readiness
 from ingress.remote_media import RemoteMedia
 from ingress.video_forms import VideoForms
 from ingress.videos import VideoEndpoints
@@ -199,7 +200,7 @@ class VideoWorld:
             self.identifier, self.admission, limits, self.studio, Salts(), SilentTelemetry()
         )
         self.runner = Runner(self.book)
-        self.videos = Videos(self.path, self.book, self.store, self.admission)
+        self.videos = Videos(self.path, self.book, self.store, self.admission, Readiness())
         self.videos.catalog = CATALOG
         self.runner.videos = self.videos
         files = FileBook(database)
