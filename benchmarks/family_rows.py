@@ -21,8 +21,6 @@ from benchmarks.wake_rows import wake_up
 
 OVERHEAD = Target(Rule.RATIO_AT_MOST, 1.05)
 """Of work that takes 200 ms or more."""
-REQUESTS = 3
-"""Of a turn, where one takes a good part of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +80,16 @@ def against_bare(
     model: str,
     library: str,
     note: str,
-    requests: int = REQUESTS,
+    as_often: int = 1,
 ) -> Row:
     """One client; the time of whole answers, and of the library's for the same requests.
 
     Args:
         library: what `model` is made with.
-        requests: of a turn.
+        as_often: how many times as many requests as where one takes a good part of a second.
     """
+    brief = effort.in_brief_turns
+    requests = as_often * brief.rounds
     upcoming, again = itertools.tee(works)
 
     def ours() -> Measured:
@@ -102,7 +102,7 @@ def against_bare(
 
     wake_up(cluster, model)
     with Bare(model, scratch) as bare:
-        turns = take_turns(effort.in_brief_turns.repeats, ours, theirs, thrown_away=1)
+        turns = take_turns(brief.repeats, ours, theirs, thrown_away=1)
     return compared(
         name,
         "ms",

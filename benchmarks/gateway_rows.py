@@ -38,7 +38,7 @@ class Effort:
         repeats: turns of each side.
         seconds: length of a turn.
         latencies: requests of a turn, where latency is measured.
-        rounds: requests of each client in a turn, where a language model answers.
+        rounds: requests of each client in a turn, where answers take long.
     """
 
     repeats: int = 5
