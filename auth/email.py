@@ -4,11 +4,13 @@ Place in the path: logging in, inviting. Nothing is sent, and no DNS is asked: w
 its user's own is what whoever invites them knows.
 """
 
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 from core.errors import InvalidRequest
 
 MAX_CHARACTERS = 254
+# An installation may live on a private network: `.local` and its like are as good as others here.
+SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
 def normalized(address: str) -> str:

@@ -14,7 +14,7 @@ from auth.accounts import PlainText
 from auth.identity import Identity
 from auth.principal import Scope
 from auth.sign_in import Newcomer, SignedIn
-from core.errors import InvalidRequest, MalformedBody
+from core.errors import InvalidRequest, MalformedBody, UnknownParameter
 from ingress.client_address import client_address
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange, validate
@@ -173,9 +173,12 @@ async def _document(exchange: Exchange) -> dict[str, Any]:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError as error:
         raise MalformedBody("the body is not a valid form") from error
-    document = {name: value for name, value in pairs if name not in OF_OAUTH}
     if len({name for name, _ in pairs}) != len(pairs):
         raise MalformedBody("the form has a field twice")
+    document = {name: value for name, value in pairs if name not in OF_OAUTH}
+    if not document.keys() <= TokenRequest.model_fields.keys():
+        # Not quoted: a JSON body that is called a form is one field, named like the password.
+        raise UnknownParameter("the form has an unknown field")
     return document
 
 
