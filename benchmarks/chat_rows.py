@@ -28,7 +28,7 @@ CLIENTS: dict[int, tuple[Target | None, Target | None]] = {
     32: (THROUGHPUT, None),
 }
 """Concurrent clients, and what is asked of their tokens each second and of their first token."""
-ROUNDS_ALONE = 4
+ROUNDS_ALONE = 2
 """A client alone is quicker: it asks so many times as often."""
 CLOSE = 32
 """Clients with whom the sides are so close that they take more turns, and briefer ones."""
@@ -42,16 +42,17 @@ def chat(cluster: Cluster, effort: Effort, scratch: Path) -> Iterator[Row]:
     with peers.vllm(scratch, model, CHAT_MODEL, options, environment) as peer:
         for clients, targets in CLIENTS.items():
             this = effort.in_brief_turns if clients == CLOSE else effort
-            yield from _rows(cluster, peer, clients, this, targets)
+            yield from rows_of(cluster, peer, clients, this, targets)
 
 
-def _rows(
+def rows_of(
     cluster: Cluster,
     peer: Server,
     clients: int,
     effort: Effort,
     targets: tuple[Target | None, Target | None],
 ) -> Iterator[Row]:
+    """Both rows of one number of clients."""
     turns = []
     unique = questions()
     rounds = effort.rounds * (ROUNDS_ALONE if clients == 1 else 1)

@@ -196,7 +196,7 @@ def _fired(
     cluster: Cluster, shots: Callable[[str], Iterator[Shot]], effort: Effort, connections: int
 ) -> Tally:
     clients = [shots(cluster.key) for _ in range(connections)]
-    return fire(cluster.port, clients, seconds=effort.seconds)
+    return fire(cluster.port, clients, seconds=effort.seconds / 2)
 
 
 def _p50_ms(work: Callable[[], Any], times: int) -> float:
