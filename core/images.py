@@ -1,8 +1,9 @@
 """Image requests, as OpenAI's `/v1/images` defines them, and what diffusion models add.
 
 Place in the path: parsed once by the gateway (step 1); image models receive the same types. It
-checks shape and counts. What an uploaded file holds is the model's to judge; a model that lacks a
-field (a negative prompt, a LoRA) says so.
+checks shape and counts, and by their headers that uploads are pictures of a size that can be
+handled: what is none wakes no model. Whether they can be decoded is the model's to find out; a
+model that lacks a field (a negative prompt, a LoRA) says so.
 """
 
 import base64
@@ -11,6 +12,7 @@ import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,6 +23,7 @@ from pydantic import (
 )
 
 from core.model import ModelCard
+from core.pictures import MAX_BYTES, check_declared, picture_header
 from core.styles import styles
 from core.work import WorkUnits
 
@@ -29,6 +32,8 @@ MIN_SIDE = 64
 AUTO_SIDE = 1024
 """Side of the largest square that `size: auto` may mean."""
 MAX_PICTURES = 10
+MAX_PIXELS = 2**24
+"""Of an upload, 16 million: a photograph. Uploads are held in memory several times over."""
 MAX_STEPS = 100
 MOST_DEFAULT_STEPS = 50
 """Most steps of a picture of medium quality when neither request nor model says more."""
@@ -64,7 +69,19 @@ def _picture(value: Any) -> Any:
     return {"data": data, "media_type": (found.group(1) or "") if found else ""}
 
 
-Upload = Annotated[PictureFile, BeforeValidator(_picture)]
+def _checked(file: PictureFile) -> PictureFile:
+    """`file`, if its first bytes are a picture's. Raises ValueError."""
+    if len(file.data) > MAX_BYTES:
+        raise ValueError(f"has {len(file.data)} bytes; the limit is {MAX_BYTES} bytes")
+    header = picture_header(file.data)
+    check_declared(header, file.media_type)
+    if header.pixels > MAX_PIXELS:
+        size = f"{header.width} x {header.height}"
+        raise ValueError(f"has {size} pixels; the limit is {MAX_PIXELS} in all")
+    return file
+
+
+Upload = Annotated[PictureFile, BeforeValidator(_picture), AfterValidator(_checked)]
 
 
 class Drawing(BaseModel):

@@ -7,15 +7,11 @@ files; this module fits them to the size that is drawn.
 from typing import TYPE_CHECKING, NamedTuple
 
 from core.errors import InvalidRequest
-from core.images import PictureFile
+from core.images import MAX_PIXELS, PictureFile
 from deployments.pictures import as_rgb, open_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
-
-MAX_PIXELS = 2**24
-"""16 million: a photograph. Uploads are held in memory several times over."""
-MAX_BYTES = 20 * 2**20
 
 
 class Original(NamedTuple):
@@ -61,7 +57,7 @@ def control_of(control: PictureFile) -> "Picture":
 
 
 def _opened(file: PictureFile, param: str) -> "Picture":
-    return open_picture(file.data, param, MAX_PIXELS, declared=file.media_type, max_bytes=MAX_BYTES)
+    return open_picture(file.data, param, MAX_PIXELS, declared=file.media_type)
 
 
 def _own_mask(picture: "Picture") -> "Picture | None":
