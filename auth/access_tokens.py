@@ -62,8 +62,13 @@ def invalid_token() -> InvalidKey:
     return InvalidKey("the access token is not valid")
 
 
-def verified(token: str, key: Any, algorithm: str, issuer: str, audience: str) -> dict[str, Any]:
+def verified(
+    token: str, key: Any, algorithm: str, issuer: str, audience: str | None
+) -> dict[str, Any]:
     """Header and claims (`header`, `payload`) of a token that holds in every respect.
+
+    Args:
+        audience: None for issuers whose secret is for one audience only, and who name none.
 
     Raises InvalidKey, ExpiredKey.
     """
@@ -75,7 +80,10 @@ def verified(token: str, key: Any, algorithm: str, issuer: str, audience: str) -
             issuer=issuer,
             audience=audience,
             leeway=LEEWAY_S,
-            options={"require": list(REQUIRED), "enforce_minimum_key_length": True},
+            options={
+                "require": [name for name in REQUIRED if audience is not None or name != "aud"],
+                "enforce_minimum_key_length": True,
+            },
         )
     except jwt.ExpiredSignatureError as error:
         raise ExpiredKey("the access token has expired") from error

@@ -9,12 +9,14 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
 from auth.access_tokens import MAX_TOKEN_BYTES, looks_like_token
 from auth.keys import KeyHasher, key_id_of
+from auth.open_webui import HEADER as FORWARDED_USER
+from auth.open_webui import ForwardedUsers
 from auth.principal import Principal
 from core.errors import ExpiredKey, InvalidKey, Unauthenticated
 
@@ -27,6 +29,8 @@ MAX_CREDENTIAL_BYTES = 512
 def credentials(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     """The key or access token that a request carries, or None when it carries none.
 
+    After a key, and a space, comes who Open WebUI says that the human is, if it does.
+
     Args:
         headers: raw header pairs, as ASGI gives them (`request.headers.raw`).
 
@@ -36,15 +40,18 @@ def credentials(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     found: dict[bytes, str] = {}
     for raw_name, value in headers:
         name = raw_name.lower()
-        if name not in CREDENTIAL_HEADERS:
+        if name not in CREDENTIAL_HEADERS and name != FORWARDED_USER:
             continue
         if name in found:
             raise InvalidKey(f"the header '{name.decode()}' was sent more than once")
         found[name] = _credential(name, value)
+    human = found.pop(FORWARDED_USER, None)
     values = set(found.values())
     if len(values) > 1:
         raise InvalidKey("the request carries two different API keys")
-    return values.pop() if values else None
+    if not values:
+        return None
+    return values.pop() if human is None else f"{values.pop()} {human}"
 
 
 def _credential(name: bytes, value: bytes) -> str:
@@ -90,6 +97,7 @@ class Identifier:
     Args:
         directory: where principals are loaded from.
         hasher: makes the digests.
+        forwarded: verifies who the human behind a key is; None does not ask.
         max_entries: how many principals are remembered, and how many refusals.
         ttl_s: how long a principal is remembered.
         negative_ttl_s: how long a refusal is remembered.
@@ -104,7 +112,9 @@ class Identifier:
         ttl_s: float = 30.0,
         negative_ttl_s: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
+        forwarded: ForwardedUsers | None = None,
     ) -> None:
+        self._forwarded = forwarded
         self._directory = directory
         self._hasher = hasher
         self._max_entries = max_entries
@@ -117,7 +127,14 @@ class Identifier:
         self._loading: dict[bytes, asyncio.Task[Principal]] = {}
 
     async def identify(self, key: str) -> Principal:
-        """Who `key` acts for. Raises InvalidKey, ExpiredKey, StoreUnavailable."""
+        """Who a credential acts for. Raises InvalidKey, ExpiredKey, StoreUnavailable."""
+        key, _, human = key.partition(" ")
+        principal = await self._identify(key)
+        if self._forwarded is None or not human or principal.role is not None:
+            return principal
+        return replace(principal, user_id=self._forwarded.user_id(human))
+
+    async def _identify(self, key: str) -> Principal:
         if key_id_of(key) is None and not looks_like_token(key):
             raise InvalidKey("the API key is not valid")
         digest = self._hasher.digest(key)
@@ -133,9 +150,9 @@ class Identifier:
 
         With the `stale` principal, of many callers that hold it only the first has an effect.
         """
-        digest = self._hasher.digest(key)
+        digest = self._hasher.digest(key.partition(" ")[0])
         known = self._good.get(digest)
-        if stale is not None and (known is None or known.principal is not stale):
+        if stale is not None and (known is None or not _is_as_old(known.principal, stale)):
             return
         self._good.pop(digest, None)
         # A load that began before the change must not answer for the time after it.
@@ -183,6 +200,11 @@ class Identifier:
         memory[digest] = known
         if len(memory) > self._max_entries:
             memory.popitem(last=False)
+
+
+def _is_as_old(known: Principal | None, stale: Principal) -> bool:
+    """Whether both were read at the same version of the tenant."""
+    return known is not None and known.epoch == stale.epoch
 
 
 def _refuse_expired(principal: Principal) -> None:

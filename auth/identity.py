@@ -16,6 +16,7 @@ from auth.invitations import Invitations
 from auth.issuers import Issuer, Issuers
 from auth.keys import KeyHasher
 from auth.members import Members
+from auth.open_webui import ForwardedUsers
 from auth.passwords import Passwords
 from auth.pipeline import Pipeline
 from auth.sessions import Sessions
@@ -66,6 +67,8 @@ class Identity:
             ),
             settings.registration,
         )
+        secret = settings.open_webui_secret
+        self.forwarded = None if secret is None else ForwardedUsers(secret.resolve())
         self.callers = Callers(
             directory,
             principals,

@@ -93,6 +93,8 @@ class IdentitySettings(Frozen):
     Without one all clients look alike, and only emails are counted."""
     issuers: tuple[IssuerSettings, ...] = ()
     """Identity providers whose tokens are accepted too."""
+    open_webui_secret: SecretReference | None = None
+    """Open WebUI's `FORWARD_USER_INFO_HEADER_JWT_SECRET`: its keys' usage is recorded by human."""
 
     @model_validator(mode="after")
     def _issuers_differ(self) -> Self:

@@ -39,11 +39,11 @@ class SharedSecret:
     def __init__(self, secret: bytes) -> None:
         if len(secret) < MIN_SECRET_BYTES:
             raise SettingsError(f"a secret of an issuer has at least {MIN_SECRET_BYTES} bytes")
-        self._secret = secret
+        self.secret = secret
 
     async def find(self, key_id: str | None) -> Any:
         del key_id
-        return self._secret
+        return self.secret
 
 
 class FixedKeys:

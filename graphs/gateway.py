@@ -64,7 +64,9 @@ class Gateway:
             governed.hasher,
             governed.directory,
         )
-        self.path = governed.path(Identifier(identity.callers, governed.hasher))
+        self.path = governed.path(
+            Identifier(identity.callers, governed.hasher, forwarded=identity.forwarded)
+        )
         self.services = Services(
             path=self.path,
             directory=governed.directory,

@@ -143,7 +143,7 @@ async def world(
         directory,
         Passwords(CHEAP),
     )
-    identifier = Identifier(identity.callers, hasher)
+    identifier = Identifier(identity.callers, hasher, forwarded=identity.forwarded)
     admission = ValkeyAdmission(store, prefix)
     limits = Limits(plans)
     path = RequestPath(

@@ -1,0 +1,130 @@
+"""Open WebUI says who the human is: its signed word names usage rows and grants nothing."""
+
+import json
+import time
+
+import jwt
+import pytest
+
+from auth.principal import Scope
+from core.errors import InvalidKey, SettingsError
+from tests.ingress.identity.world import CHAT
+
+SECRET = "open-webui-secret-of-at-least-32-bytes"
+
+
+def human(secret=SECRET, algorithm="HS256", **changes):
+    now = int(time.time())
+    claims = {
+        "sub": "671fa9fb",
+        "email": "bob@example.com",
+        "name": "Bob",
+        "role": "admin",
+        "iss": "open-webui",
+        "iat": now,
+        "exp": now + 300,
+    } | changes
+    return jwt.encode({k: v for k, v in claims.items() if v is not None}, secret, algorithm)
+
+
+@pytest.fixture
+async def world(replica, tmp_path):
+    path = tmp_path / "open-webui"
+    path.write_text(SECRET)
+    return await replica(open_webui_secret=f"file:{path}")
+
+
+@pytest.fixture
+async def key(world):
+    owner = await world.owner()
+    fields = {"scopes": ["inference", "usage"], "user_id": "open-webui"}
+    return (await world.post("/v1/api-keys", fields, owner["access_token"])).json()["key"]
+
+
+def chat(world, key, token):
+    return world.post("/v1/chat/completions", CHAT, key, **{"x-openwebui-user-jwt": token})
+
+
+async def user_of(world):
+    """`user_id` of the newest call in the usage stream."""
+    entries = await world.store.call("XREVRANGE", f"{world.prefix}:usage", "+", "-")
+    events = [dict(zip(fields[::2], fields[1::2], strict=True)) for _, fields in entries]
+    newest = next(event for event in events if event[b"event"] in (b"admitted", b"hit"))
+    return json.loads(newest[b"record"])["user_id"]
+
+
+async def test_usage_is_recorded_by_human(world, key):
+    assert (await chat(world, key, human())).status_code == 200
+    assert await user_of(world) == "open-webui:671fa9fb"
+    assert (await chat(world, key, human(sub="someone"))).status_code == 200
+    assert await user_of(world) == "open-webui:someone"
+    assert (await world.post("/v1/chat/completions", CHAT, key)).status_code == 200
+    assert await user_of(world) == "open-webui"
+
+
+async def test_it_grants_nothing(world, key):
+    headers = {"x-openwebui-user-jwt": human(role="admin")}
+    assert (await world.post("/v1/api-keys", {}, key, **headers)).status_code == 403
+    assert (await world.post("/v1/chat/completions", CHAT, **headers)).status_code == 401
+    async with world.client(key, **headers) as client:
+        assert (await client.get("/v1/users/me")).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        human("another secret of at least 32 bytes!"),
+        human(iss="somebody"),
+        human(iss=None),
+        human(exp=int(time.time()) - 60),
+        human(exp=None),
+        human(sub=None),
+        human(sub="nul\x00"),
+        human(sub="x" * 500),
+        human(algorithm="HS512", secret=SECRET * 2),
+        "not-a-token",
+        "eyJ.eyJ.x",
+    ],
+)
+async def test_a_word_that_is_not_good_is_a_401(world, key, token):
+    response = await chat(world, key, token)
+    assert response.status_code == 401
+    assert token not in response.text
+
+
+async def test_unsigned_headers_are_not_read(world, key):
+    headers = {"x-openwebui-user-id": "eve", "x-openwebui-user-role": "admin"}
+    assert (await world.post("/v1/chat/completions", CHAT, key, **headers)).status_code == 200
+    assert await user_of(world) == "open-webui"
+
+
+async def test_without_a_secret_the_header_means_nothing(here):
+    owner = await here.owner()
+    made = (await here.post("/v1/api-keys", {}, owner["access_token"])).json()
+    assert (await chat(here, made["key"], human())).status_code == 200
+    assert await user_of(here) == owner["user_id"]
+
+
+async def test_a_revoked_key_is_dead_with_it_as_without(world, key, replica):
+    other = await replica()
+    assert (await chat(world, key, human())).status_code == 200
+    principal = await world.identifier.identify(key)
+    await other.directory.revoke_key(principal.tenant_id, principal.key_id)
+    assert (await chat(world, key, human())).status_code == 401
+    with pytest.raises(InvalidKey):
+        await world.identifier.identify(f"{key} {human()}")
+
+
+async def test_a_users_own_token_needs_no_word_of_others(world):
+    owner = await world.owner()
+    assert (await chat(world, owner["access_token"], human())).status_code == 200
+    assert await user_of(world) == owner["user_id"]
+    principal = await world.identifier.identify(owner["access_token"])
+    assert Scope.ADMIN not in principal.scopes
+
+
+async def test_a_short_secret_is_refused(replica, tmp_path):
+    path = tmp_path / "short"
+    path.write_text("short")
+    with pytest.raises(SettingsError):
+        await replica(open_webui_secret=f"file:{path}")
