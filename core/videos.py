@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -46,6 +47,16 @@ OTHER_NAMES = {"pan_up": "tilt_up", "pan_down": "tilt_down"}
 MAX_MOVES = 3
 Codec = Literal["h264", "av1"]
 Size = Annotated[str, StringConstraints(pattern=SIZE.pattern)]
+
+
+def _plain(value: str) -> str:
+    """A text that PostgreSQL can keep."""
+    if "\x00" in value:
+        raise ValueError("must not contain the character NUL")
+    return value
+
+
+Prompt = Annotated[str, Field(max_length=LONGEST_PROMPT), AfterValidator(_plain)]
 
 
 def _moves(value: Any) -> Any:
@@ -92,7 +103,7 @@ class VideoRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", ser_json_bytes="base64")
 
-    prompt: str = Field(min_length=1, max_length=LONGEST_PROMPT)
+    prompt: Prompt = Field(min_length=1)
     model: str | None = None
     size: Size | None = None
     """`WIDTHxHEIGHT`: one of the model's."""
@@ -106,7 +117,7 @@ class VideoRequest(BaseModel):
     """Moves of the camera, one or several together."""
     camera_strength: float = Field(0.5, gt=0, le=1)
     """How far the camera moves."""
-    negative_prompt: str = Field("", max_length=LONGEST_PROMPT)
+    negative_prompt: Prompt = ""
     seed: int | None = Field(None, ge=0, lt=2**63)
     """Repeats a video."""
     steps: int | None = Field(None, ge=1, le=MAX_STEPS)

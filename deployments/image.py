@@ -24,9 +24,9 @@ from core.images import (
 )
 from core.model import CallContext, Chunk, ModelSpec, Operation, Reply
 from core.work import WorkUnits
+from deployments.batcher import Batch, Batcher
 from deployments.image_answers import encoded, facts, sse, usage
 from deployments.image_answers import event as event_of
-from deployments.image_batches import Batch, Batcher
 from deployments.image_orders import ImageSettings, Job, Kind, Order, Orders, steps_run
 from deployments.image_pipelines import Pipelines
 

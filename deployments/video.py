@@ -16,7 +16,7 @@ import orjson
 
 from core.model import CallContext, Chunk, ModelSpec, Operation, Reply
 from core.videos import AnimationRequest, VideoLimits, estimate_video
-from deployments.image_batches import Batch, Batcher
+from deployments.batcher import Batch, Batcher
 from deployments.video_camera import filmed
 from deployments.video_files import enlarged, mp4, spritesheet, thumbnail
 from deployments.video_pipelines import VideoPipelines

@@ -89,7 +89,9 @@ class Videos:
             except (LimitReached, Unavailable) as error:
                 await patience.after(error)
                 job = await self._book.read(job.id)
-        return await self._keep(principal, made)
+        kept = await self._keep(principal, made)
+        await self._drop_if_ended(job, kept)
+        return kept
 
     async def finish(self, job: Job, outcomes: list[Outcome]) -> Outcome:
         """What the piece said."""
@@ -161,6 +163,17 @@ class Videos:
             "blobs": [media.hash for media in kept.values()],
             "expires_at": None if ends is None else int(ends.timestamp()),
         }
+
+    async def _drop_if_ended(self, job: Job, kept: Outcome) -> None:
+        """Cancelled at the last moment, a video leaves nothing behind."""
+        try:
+            if not (await self._book.read(job.id)).status.is_final:
+                return
+        except NotFound:
+            pass
+        for blob in kept["blobs"]:
+            if not await self._book.mentions(job.tenant_id, blob):
+                await self._media.discard(job.tenant_id, blob)
 
     async def _free_what_died(self, job: Job) -> None:
         """End the call that a killed process left behind; nothing happens if it had ended."""

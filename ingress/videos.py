@@ -24,7 +24,7 @@ from auth.quota import refusal
 from core.errors import Conflict, InvalidRequest, LimitReached, NotFound
 from core.pictures import MEDIA_TYPES, picture_header
 from core.videos import (
-    LONGEST_PROMPT,
+    Prompt,
     VideoLimits,
     VideoRequest,
     described,
@@ -73,7 +73,7 @@ class RemixRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    prompt: str = Field(min_length=1, max_length=LONGEST_PROMPT)
+    prompt: Prompt = Field(min_length=1)
 
 
 class GenerateVideoRequest(BaseModel):

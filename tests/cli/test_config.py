@@ -171,6 +171,40 @@ def test_an_engine_that_takes_more_than_its_share_of_a_gpu_is_refused(tmp_path):
     assert "takes 0.9 of the memory" in refusal(document)
 
 
+VIDEO_LIMITS = {"sizes": ["64x64"], "fps": [4], "max_frames": 17}
+
+
+def with_limits(card: dict[str, Any], engine: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with a video model."""
+    document = copy.deepcopy(GOOD)
+    models = document["applications"][0]["deployments"][0]["user_config"]["models"]
+    models.append({"id": "film", "spec": "deployments.video:SPEC", "limits": card})
+    document["applications"].append(
+        {
+            "name": "film",
+            "route_prefix": None,
+            "import_path": "graphs.model:build",
+            "args": {
+                "spec": "deployments.video:SPEC",
+                "engine": {"name": "film", "source": "starter:starter_video", "limits": engine},
+            },
+            "deployments": [{"name": "Video", "num_replicas": 1}],
+        }
+    )
+    return document
+
+
+def test_a_card_that_promises_what_its_engine_refuses_is_a_fault():
+    check(with_limits(VIDEO_LIMITS, VIDEO_LIMITS), "here")
+    wider = VIDEO_LIMITS | {"fps": [4, 8]}
+    assert "its limits are not those of its engine" in refusal(with_limits(wider, VIDEO_LIMITS))
+
+
+def test_a_card_with_limits_that_its_family_does_not_know_is_a_fault():
+    text = refusal(with_limits({"colours": 3}, VIDEO_LIMITS))
+    assert "limits of the model 'film'" in text
+
+
 def test_a_key_written_twice_is_refused_with_its_line(tmp_path):
     file = tmp_path / "twice.yaml"
     file.write_text("applications: []\nhttp_options: {}\napplications: []\n")

@@ -169,6 +169,8 @@ async def test_forms_name_everything_that_json_does(world, client):
     [
         ({"prompt": ""}, "prompt", ""),
         ({"prompt": None}, "prompt", ""),
+        ({"prompt": "a\x00b"}, "prompt", "NUL"),
+        ({"negative_prompt": "\x00"}, "negative_prompt", "NUL"),
         ({"size": "720x1280"}, "size", "64x64, 128x96"),
         ({"size": "big"}, "size", ""),
         ({"seconds": "12"}, "seconds", "4.25 s at 4 fps"),
@@ -237,6 +239,26 @@ async def test_a_full_window_is_said_at_once_and_one_that_fills_later_is_waited_
         await asyncio.sleep(0.2)
         assert (await client.get(f"{VIDEOS}/{third['id']}")).json()["status"] == "in_progress"
         waiting.cancel()
+
+
+async def test_a_tenant_has_only_so_many_videos_under_way(world, client, monkeypatch):
+    monkeypatch.setattr("ingress.videos.MAX_WAITING", 2)
+    world.runner.paused = True
+    first, _ = await begun(client), await begun(client, seed=8)
+    response = await client.post(VIDEOS, json={"prompt": "x"})
+    assert (response.status_code, error_of(response)["code"]) == (429, "rate_limit_exceeded")
+    assert response.headers["retry-after"]
+    await client.post(f"{VIDEOS}/{first['id']}/cancel")
+    assert (await client.post(VIDEOS, json={"prompt": "x"})).status_code == 200
+
+
+async def test_a_video_cancelled_at_the_last_moment_leaves_nothing(world, key, client):
+    world.runner.paused = True
+    video = await begun(client)
+    job = await world.book.begin(video["id"])
+    await client.post(f"{VIDEOS}/{video['id']}/cancel")
+    await world.videos.piece(job, 0)
+    assert await world.store.storage(key, "open") == (0, None)
 
 
 async def test_a_full_shelf_is_said_before_the_work(world):

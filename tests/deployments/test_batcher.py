@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from deployments.image_batches import Batcher
+from deployments.batcher import Batcher
 
 
 class Worker:

@@ -1,9 +1,9 @@
-"""Batches: pictures that can be drawn together, drawn together.
+"""Batches: pictures or videos that can be drawn together, drawn together.
 
-Place in the path: step 4, between an image model's verbs and its one worker thread. Whoever waits
-longest says what kind of batch comes next; others of that kind join until it is full. A picture
-whose caller went away leaves the queue; a batch in which nobody waits any longer is stopped at its
-next step. What a picture is, the worker knows.
+Place in the path: step 4, between a diffusion model's verbs and its one worker thread. Whoever
+waits longest says what kind of batch comes next; others of that kind join until it is full. A
+picture whose caller went away leaves the queue; a batch in which nobody waits any longer is stopped
+at its next step. What a picture is, the worker knows.
 """
 
 import asyncio
