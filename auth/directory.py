@@ -7,6 +7,7 @@ principals read before it are refused everywhere at their next request.
 
 import secrets
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from zoneinfo import available_timezones
 
 import asyncpg
@@ -88,7 +89,7 @@ class Directory:
         """Change what a tenant is called, or where its days begin. Raises NotFound, InvalidRequest
         for what is no IANA time zone.
         """
-        if time_zone is not None and time_zone not in available_timezones():
+        if time_zone is not None and time_zone not in _time_zones():
             raise InvalidRequest("there is no such time zone", "time_zone")
         return await self._change(
             tenant_id,
@@ -125,7 +126,12 @@ class Directory:
         )
 
     async def set_active(self, tenant_id: str, *, active: bool) -> Tenant:
-        """Switch a tenant, and with it all its keys, off or on. Raises NotFound."""
+        """Switch a tenant, and with it all its keys and users, off or on.
+
+        Raises NotFound, Conflict for the operator's own, which could not switch itself on again.
+        """
+        if tenant_id == OPERATOR and not active:
+            raise Conflict("the operator's own tenant stays active")
         return await self._change(
             tenant_id,
             "UPDATE tenants SET is_active = $2, revision = revision + 1 WHERE id = $1 RETURNING *",
@@ -359,6 +365,11 @@ class Directory:
             return granter.tenant_id
         granter.require(Scope.ADMIN)
         return known_id(tenant_id)
+
+
+@cache
+def _time_zones() -> set[str]:
+    return available_timezones()
 
 
 def _tenant(row: asyncpg.Record | None) -> Tenant:

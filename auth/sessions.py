@@ -106,7 +106,7 @@ class Sessions:
         )
         if family is None:
             return None
-        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", family)
+        await _lock(connection, [family])
         return await connection.fetchrow("SELECT * FROM refresh_tokens WHERE digest = $1", digest)
 
     async def _add(
@@ -130,8 +130,15 @@ def _stands(row: asyncpg.Record) -> bool:
     return row["revoked_at"] is None and row["expires_at"] > datetime.now(UTC)
 
 
+async def _lock(connection: Connection, families: list[str]) -> None:
+    """Have sessions to oneself: no refresh adds a token to one that ends."""
+    for family in sorted(families):
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", family)
+
+
 async def _end(connection: Connection, rows: "list[asyncpg.Record]") -> None:
     """Revoke whole sessions, and make every gateway look again at who had them."""
+    await _lock(connection, [row["family"] for row in rows])
     await changed(connection, {row["tenant_id"] for row in rows})
     await connection.execute(
         "UPDATE refresh_tokens SET revoked_at = now() WHERE family = ANY ($1)"

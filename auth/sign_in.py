@@ -4,7 +4,7 @@ Place in the path: beside it. Whoever fails learns nothing: an unknown email and
 get the same answer after the same work. Passwords and tokens are never logged.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
 
@@ -125,7 +125,12 @@ class SignIn:
         chosen = next((t for t in tenants if tenant_id in (None, t)), None)
         if chosen is None:
             raise Forbidden("this user belongs to no such tenant", "tenant_id")
-        return await self._issue(await self._sessions.open(user.id, chosen))
+        session = await self._sessions.open(user.id, chosen)
+        if (await self._users.find(user.id)).password_hash != user.password_hash:
+            # Another password was set meanwhile, perhaps before this session could be ended by it.
+            await self._sessions.close(session.refresh_token)
+            raise InvalidCredentials("the email or the password is wrong")
+        return await self._issue(session)
 
     async def refresh(self, token: SecretStr) -> SignedIn:
         """New tokens for a refresh token, which is used up. Raises InvalidCredentials."""
@@ -173,9 +178,11 @@ class SignIn:
         is_right = await self._passwords.check(password, stored)
         if user is None or stored is None or not is_right or not user.is_active:
             raise InvalidCredentials("the email or the password is wrong")
-        if self._passwords.is_outdated(stored):
-            await self._users.set_hash(user.id, await self._passwords.hash(password))
-        return user
+        if not self._passwords.is_outdated(stored):
+            return user
+        fresh = await self._passwords.hash(password)
+        await self._users.set_hash(user.id, fresh)
+        return replace(user, password_hash=fresh)
 
     async def _issue(self, session: Session) -> SignedIn:
         try:

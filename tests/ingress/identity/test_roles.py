@@ -245,6 +245,8 @@ async def test_the_operator_manages_tenants_and_users(here, there, owner):
     for world in (here, there):
         assert (await world.get("/v1/usage", owner["access_token"])).status_code == 401
     assert (await here.log_in(owner["email"])).status_code == 401
+    own = await here.put("/v1/admin/tenants/operator", {"is_active": False}, here.operator)
+    assert own.status_code == 409
     assert (await here.get("/v1/admin/tenants/nope", here.operator)).status_code == 404
     assert (await here.get("/v1/admin/users/nope", here.operator)).status_code == 404
 

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from argon2 import PasswordHasher
 
 from tests.ingress.identity.world import CHAT, PASSWORD, email
 
@@ -178,6 +179,21 @@ async def test_logging_out_with_an_access_token_ends_one_session_or_all(here, ow
     assert (await here.post("/v1/auth/logout")).status_code == 401
 
 
+async def test_no_refresh_survives_a_logout_at_the_same_time(here, there, owner):
+    for number in range(8):
+        made = (await here.log_in(owner["email"])).json()
+        ends = {"everywhere": True} if number % 2 else {}
+        refreshed, gone = await asyncio.gather(
+            refresh(there, made["refresh_token"]),
+            here.post("/v1/auth/logout", ends, made["access_token"]),
+        )
+        assert gone.status_code == 200
+        if refreshed.status_code == 200:
+            late = refreshed.json()
+            assert (await refresh(here, late["refresh_token"])).status_code == 401
+            assert (await there.get("/v1/users/me", late["access_token"])).status_code == 401
+
+
 async def test_another_password_needs_the_present_one_and_ends_other_sessions(here, there, owner):
     other = (await here.log_in(owner["email"])).json()
     change = {"password": "another good password"}
@@ -193,6 +209,32 @@ async def test_another_password_needs_the_present_one_and_ends_other_sessions(he
     assert (await there.get("/v1/users/me", token)).status_code == 200
     assert (await here.log_in(owner["email"])).status_code == 401
     assert (await here.log_in(owner["email"], change["password"])).status_code == 200
+
+
+async def test_hashes_of_other_parameters_are_made_anew_at_login(here, owner):
+    dearer = PasswordHasher(time_cost=2, memory_cost=128, parallelism=1)
+    query = "UPDATE users SET password_hash = $2 WHERE id = $1"
+    await here.database.execute(query, owner["user_id"], dearer.hash(PASSWORD))
+    assert (await here.log_in(owner["email"])).status_code == 200
+    user = await here.identity.users.find(owner["user_id"])
+    assert "t=1,p=1" in user.password_hash
+    assert (await here.log_in(owner["email"])).status_code == 200
+
+
+async def test_no_login_with_the_old_password_survives_its_change(here, there, owner):
+    old, token = PASSWORD, owner["access_token"]
+    for number in range(5):
+        wanted = f"good password {number}"
+        change = {"password": wanted, "current_password": old}
+        entered, changed = await asyncio.gather(
+            there.log_in(owner["email"], old), here.put("/v1/users/me", change, token)
+        )
+        assert changed.status_code == 200
+        if entered.status_code == 200:
+            late = entered.json()
+            assert (await refresh(here, late["refresh_token"])).status_code == 401
+            assert (await here.get("/v1/users/me", late["access_token"])).status_code == 401
+        old = wanted
 
 
 async def test_a_password_is_guessed_at_most_a_few_times(replica):
