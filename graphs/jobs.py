@@ -30,6 +30,8 @@ from ingress.media.sweeper import MediaSweeper
 class JobsArgs(GovernedArgs):
     """`args` of the jobs application in `serve_config.yaml`."""
 
+    wake_patience_s: float = Field(300.0, ge=0)
+    """How long calls of jobs wait for a sleeping model to load: nobody waits for them."""
     concurrency: int = Field(8, ge=1)
     """Jobs of one kind that run at once, half of them one tenant's; the others wait."""
 

@@ -324,6 +324,63 @@ async def test_what_the_model_cannot_draw_is_refused_by_name(model, fields, para
     assert raised.value.param == param
 
 
+@pytest.fixture(scope="module")
+def other_make(tmp_path_factory):
+    """An untrained LTX-Video folder: another pipeline, other names for the same things."""
+    from diffusers import (
+        AutoencoderKLLTXVideo,
+        FlowMatchEulerDiscreteScheduler,
+        LTXPipeline,
+        LTXVideoTransformer3DModel,
+    )
+    from transformers import T5Config, T5EncoderModel
+
+    from models.starter_video.words import build
+
+    tokenizer = build(0)
+    pipeline = LTXPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=AutoencoderKLLTXVideo(
+            latent_channels=8,
+            block_out_channels=(8, 8, 8, 8),
+            decoder_block_out_channels=(8, 8, 8, 8),
+            layers_per_block=(1, 1, 1, 1, 1),
+            decoder_layers_per_block=(1, 1, 1, 1, 1),
+            spatio_temporal_scaling=(True, True, False, False),
+            decoder_spatio_temporal_scaling=(True, True, False, False),
+            patch_size=1,
+        ),
+        text_encoder=T5EncoderModel(
+            T5Config(
+                vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=4
+            )
+        ),
+        tokenizer=tokenizer,
+        transformer=LTXVideoTransformer3DModel(
+            in_channels=8,
+            out_channels=8,
+            num_attention_heads=4,
+            attention_head_dim=8,
+            cross_attention_dim=32,
+            num_layers=1,
+            caption_channels=32,
+        ),
+    )
+    folder = tmp_path_factory.mktemp("ltx") / "weights"
+    pipeline.save_pretrained(folder)
+    return str(folder)
+
+
+async def test_another_make_of_model_takes_the_same_requests(other_make):
+    limits = {"sizes": ["64x64", "96x64"], "fps": [8, 24], "max_frames": 25}
+    model = Video(settings(other_make, limits=limits, drawn_size=None))
+    for more in ({}, {"input_reference": picture()}, {"size": "96x64"}):
+        body, units = await animated(model, seconds=1, **more)
+        _, frames = film(body)
+        assert (len(frames), body["fps"]) == (24, 24)
+        assert units.video_pixel_ms == frames.shape[1] * frames.shape[2] * 1000
+
+
 def test_weights_that_are_not_there_are_a_settings_error(tmp_path):
     with pytest.raises(SettingsError):
         Video(settings(str(tmp_path)))
