@@ -35,6 +35,8 @@ class VideoSettings(VideoLoadSettings):
     """As on the model's card."""
     drawn_size: str | None = None
     """`WIDTHxHEIGHT` whose area is drawn at most; larger sizes are enlarged. None draws all."""
+    drawn_frames: tuple[int, ...] = ()
+    """Lengths that are drawn, of which the shortest that suffices is cut; all when not given."""
     steps: int = Field(30, ge=1, le=MAX_STEPS)
     """Denoising steps when a request names none."""
     guidance: float = Field(5.0, ge=0, le=30)
@@ -119,12 +121,17 @@ class Takes:
         return Kind(
             task,
             self._drawn_size(shot),
-            self._pipelines.drawn_frames(shot.frames),
+            self._drawn_frames(shot.frames),
             shot.fps,
             request.steps or self._settings.steps,
             self._settings.guidance if request.guidance is None else request.guidance,
             alone=call.request_id if task == "image" else "",
         )
+
+    def _drawn_frames(self, wanted: int) -> int:
+        """A number of frames that the model can draw, or that it was trained to."""
+        enough = (frames for frames in self._settings.drawn_frames if frames >= wanted)
+        return self._pipelines.drawn_frames(min(enough, default=wanted))
 
     def _prompt(self, request: AnimationRequest) -> str:
         if self._settings.limits.camera != "prompt" or not request.camera:

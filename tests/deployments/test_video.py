@@ -139,6 +139,16 @@ async def test_what_is_counted_is_what_was_drawn_and_never_over_the_estimate(mod
     assert small == large  # drawn as large as it was trained, then enlarged
 
 
+def test_lengths_are_those_that_the_model_can_draw_or_was_trained_on(model, source):
+    def drawn(made, frames):
+        asked = request(seconds=frames / 16, fps=16)
+        return made.takes.understood(asked, call()).kind.frames
+
+    assert [drawn(model, frames) for frames in (1, 2, 5, 6, 16, 17)] == [1, 5, 5, 9, 17, 17]
+    trained = Video(settings(source, drawn_frames=[9, 17]))
+    assert [drawn(trained, frames) for frames in (1, 9, 10, 17)] == [9, 9, 17, 17]
+
+
 async def test_a_seed_repeats_a_video_and_its_absence_does_not(model):
     once, again, other = [(await animated(model, seed=seed))[0] for seed in (7, 7, 8)]
     assert once["video"] == again["video"] != other["video"]
