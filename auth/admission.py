@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from auth.plans import Window
+from auth.prices import UnitPrices
 from auth.principal import Principal
 from core.work import NO_WORK, WorkUnits
 
@@ -28,6 +29,7 @@ class Ask:
         read_cache: False for `Cache-Control: no-cache` (and no-store): the entry is not looked up.
         share: whether an identical request in flight may be waited for (single-flight).
         details: what the usage record says beyond this (endpoint, model, streamed, ...).
+        prices: of the model, by unit: what the units cost is counted by windows of money.
     """
 
     request_id: str
@@ -38,6 +40,7 @@ class Ask:
     read_cache: bool = True
     share: bool = True
     details: dict[str, str | int | bool | None] = field(default_factory=dict)
+    prices: UnitPrices = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class Admitted:
     """Room in every window; the estimate is reserved under the request id until settled."""
 
     windows: tuple[WindowState, ...]
+    would_refuse: tuple[WindowState, ...] = ()
+    """Watched windows that are full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,8 @@ class Refused:
 
     windows: tuple[WindowState, ...]
     blocking: WindowState
+    amount: int
+    """How much of the blocking window's meter was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,7 +277,8 @@ class Directory:
             raise InvalidKey("the API key is not valid")
         epoch = await self._epochs.read(owner["tenant_id"])  # before the facts: see auth/epochs.py
         row = await self._database.row(
-            "SELECT k.*, t.plan, m.role, k.is_active AND t.is_active AND k.revoked_at IS NULL"
+            "SELECT k.*, t.plan, t.time_zone, m.role,"
+            " k.is_active AND t.is_active AND k.revoked_at IS NULL"
             " AND (k.granted_by IS NULL OR (m.role IS NOT NULL AND u.is_active)) AS is_good"
             " FROM api_keys k JOIN tenants t ON t.id = k.tenant_id"
             " LEFT JOIN users u ON u.id = k.granted_by"
@@ -428,6 +429,7 @@ def _principal(row: asyncpg.Record, epoch: str) -> Principal:
         epoch=epoch,
         scopes=scopes,
         user_id=row["user_id"],
+        time_zone=row["time_zone"],
         allowed_models=_models(row),
         key_requests_per_hour=row["requests_per_hour"],
         tier=row["tier"],

@@ -52,6 +52,8 @@ class Principal:
     """None allows every model."""
     key_requests_per_hour: int | None = None
     """The key's own limit, inside its tenant's plan."""
+    time_zone: str = "UTC"
+    """Of the tenant: when its days and months begin."""
     tier: str | None = None
     """A plan whose windows the key holds for itself, inside its tenant's plan."""
     expires_at: datetime | None = None

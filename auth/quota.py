@@ -16,14 +16,16 @@ Fail modes, the one table:
 """
 
 from auth.admission import Refused
-from auth.plans import DAY_S, HOUR_S, MINUTE_S, Meter
+from auth.plans import DAY_S, HOUR_S, MINUTE_S, MONTH_S, NANO, Meter, Window
 from core.errors import BudgetSpent, LimitReached
-from core.work import WorkUnits
 
-SPANS = {MINUTE_S: "minute", HOUR_S: "hour", DAY_S: "day"}
+SPANS = {MINUTE_S: "minute", HOUR_S: "hour", DAY_S: "day", MONTH_S: "month"}
+OWNERS = {"tenant": "your plan", "user": "your plan, for each user,", "key": "this API key"}
+RUNNING_RETRY_S = 1.0
+"""When to ask again where what runs at this moment must end first."""
 
 
-def refusal(verdict: Refused, units: WorkUnits) -> LimitReached:
+def refusal(verdict: Refused) -> LimitReached:
     """The error for a refused ask: what is full, and when it opens again.
 
     A window of a day or more is a spent budget: clients are told not to retry soon. So is a
@@ -31,12 +33,28 @@ def refusal(verdict: Refused, units: WorkUnits) -> LimitReached:
     """
     state = verdict.blocking
     window = state.window
-    span = SPANS.get(window.seconds, f"{window.seconds} s")
-    owner = "this API key" if state.scope.startswith("key:") else "your plan"
-    allowance = f"{owner} allows {window.limit} {window.meter} per {span}"
-    if window.meter is Meter.TOKENS and units.tokens > window.limit:
-        text = f"Request too large: {allowance}, and it may need {units.tokens}. Lower max_tokens."
-        return BudgetSpent(text, "max_tokens", state.reset_ms / 1000)
-    opens = f"{state.used} used. It opens again in {state.reset_ms / 1000:.0f} s."
+    owner = OWNERS.get(state.scope.partition(":")[0], "your plan")
+    allowance = f"{owner} allows {_amount(window, window.limit)}"
+    if window.meter is Meter.CONCURRENCY:
+        text = f"Rate limit reached: {allowance} at once. Try again when one of them has ended."
+        return LimitReached(text, None, RUNNING_RETRY_S)
+    allowance += f" per {SPANS.get(window.seconds, f'{window.seconds} s')}"
+    opens_s = state.reset_ms / 1000
+    if verdict.amount > window.limit:
+        wanted = _amount(window, verdict.amount)
+        text = f"Request too large: {allowance}, and it may need {wanted}."
+        if window.meter is not Meter.TOKENS:
+            return BudgetSpent(text, None, opens_s)
+        return BudgetSpent(f"{text} Lower max_tokens.", "max_tokens", opens_s)
+    used = f"{_amount(window, state.used)} used. It opens again in {opens_s:.0f} s."
     kind = BudgetSpent if window.seconds >= DAY_S else LimitReached
-    return kind(f"Rate limit reached: {allowance}, {opens}", None, state.reset_ms / 1000)
+    return kind(f"Rate limit reached: {allowance}, {used}", None, opens_s)
+
+
+def _amount(window: Window, amount: int) -> str:
+    """An amount with its unit. Money is in units of the price book's currency."""
+    if window.meter is Meter.MONEY:
+        return f"{amount / NANO:.6g} of money"
+    if window.meter is Meter.CONCURRENCY:
+        return f"{amount} requests"
+    return f"{amount} {window.meter}"

@@ -9,17 +9,22 @@ whatever order events arrive, and a row that is settled never changes again.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import orjson
 
 from auth.database import Connection
+from auth.plans import NANO
 
 Event = Mapping[bytes, bytes]
 Row = dict[str, Any]
 
 TOKEN_COLUMNS = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
-DETAIL_COLUMNS = ("endpoint", "operation", "model", "revision", "streamed")
+DETAIL_COLUMNS = (
+    *("endpoint", "operation", "model", "revision", "streamed"),
+    *("prices", "currency"),
+)
 OUTCOME_COLUMNS = (
     "status_code",
     "error_code",
@@ -34,21 +39,22 @@ WRITE_ROWS = """
 INSERT INTO usage_records AS known (
     request_id, tenant_id, api_key_id, user_id, status, endpoint, operation, model, revision,
     streamed, cache, status_code, error_code, error_message, response_time_ms, ttft_ms, exact,
-    input_tokens, cached_tokens, output_tokens, reasoning_tokens, other_units, details,
-    admitted_at, settled_at)
+    input_tokens, cached_tokens, output_tokens, reasoning_tokens, other_units, money, currency,
+    prices, details, admitted_at, settled_at)
 SELECT
     request_id, tenant_id, api_key_id, user_id, status, endpoint, operation, model, revision,
     coalesce(streamed, false), cache, status_code, error_code, error_message, response_time_ms,
     ttft_ms, exact, input_tokens, cached_tokens, output_tokens, reasoning_tokens, other_units,
-    details, admitted_at, settled_at
+    money, currency, prices, details, admitted_at, settled_at
 FROM jsonb_to_recordset($1::jsonb) AS event (
     request_id text, tenant_id text, api_key_id text, user_id text, status text, endpoint text,
     operation text, model text, revision text, streamed boolean, cache text, status_code integer,
     error_code text, error_message text, response_time_ms bigint, ttft_ms bigint, exact boolean,
     input_tokens bigint, cached_tokens bigint, output_tokens bigint, reasoning_tokens bigint,
-    other_units jsonb, details jsonb, admitted_at timestamptz, settled_at timestamptz)
+    other_units jsonb, money numeric, currency text, prices text, details jsonb,
+    admitted_at timestamptz, settled_at timestamptz)
 ORDER BY request_id
-ON CONFLICT (request_id) DO UPDATE SET
+ON CONFLICT (request_id, admitted_at) DO UPDATE SET
     status = excluded.status, status_code = excluded.status_code,
     error_code = excluded.error_code, error_message = excluded.error_message,
     response_time_ms = excluded.response_time_ms,
@@ -91,6 +97,7 @@ def row_of(event: Event) -> Row:
         **{name: outcome.get(name) for name in OUTCOME_COLUMNS},
         **{name: units.pop(name, 0) for name in TOKEN_COLUMNS},
         "other_units": units,
+        "money": _money(event.get(b"money", b"0")),
         "details": details,
         "admitted_at": _time(event[b"admitted_at"]),
         "settled_at": None if kind == "admitted" else _time(event[b"at"]),
@@ -106,6 +113,11 @@ def _outcome(kind: str, event: Event) -> Mapping[str, Any]:
         return {"exact": False, "units": orjson.loads(event[b"units"])}
     outcome: dict[str, Any] = orjson.loads(event[b"settlement"])
     return outcome
+
+
+def _money(nano: bytes) -> str:
+    """Whole units of money, exactly: a decimal number as text."""
+    return str(Decimal(int(nano)) / NANO)
 
 
 def _time(milliseconds: bytes) -> str:

@@ -4,8 +4,12 @@ Place in the path: answers of `/v1/usage*` and `/v1/admin/stats`. Where windows 
 `ValkeyAdmission.standing`; this module only reads PostgreSQL, which is a moment behind.
 """
 
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
 
 import asyncpg
 
@@ -20,18 +24,48 @@ _TOTALS = """
     coalesce(sum(cached_tokens), 0)::bigint AS cached_tokens,
     coalesce(sum(output_tokens), 0)::bigint AS output_tokens,
     coalesce(sum(reasoning_tokens), 0)::bigint AS reasoning_tokens,
+    coalesce(sum((other_units->>'characters')::bigint), 0)::bigint AS characters,
+    coalesce(sum((other_units->>'pixel_steps')::bigint), 0)::bigint AS pixel_steps,
+    coalesce(sum((other_units->>'audio_ms')::bigint), 0)::bigint AS audio_ms,
+    coalesce(sum((other_units->>'video_pixel_ms')::bigint), 0)::bigint AS video_pixel_ms,
+    coalesce(sum((other_units->>'rows')::bigint), 0)::bigint AS rows,
+    coalesce(sum(money), 0) AS money,
     avg(response_time_ms)::float8 AS mean_response_time_ms
 FROM usage_records
 WHERE admitted_at >= $1 AND admitted_at < $2 AND ($3::text IS NULL OR tenant_id = $3)
 """
 TOTALS = "SELECT ''::text AS name, " + _TOTALS
-BY_MODEL = "SELECT coalesce(model, '') AS name, " + _TOTALS + " GROUP BY model ORDER BY 2 DESC"
 BY_TENANT = "SELECT tenant_id AS name, " + _TOTALS + " GROUP BY tenant_id ORDER BY 2 DESC LIMIT 100"
-BY_DAY = (
-    "SELECT to_char(admitted_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS name, "
+
+
+class By(StrEnum):
+    """What usage can be broken down by."""
+
+    MODEL = "model"
+    KEY = "key"
+    USER = "user"
+
+
+COLUMNS = {By.MODEL: "model", By.KEY: "api_key_id", By.USER: "user_id"}
+BY = {
+    by: f"SELECT coalesce({column}, '') AS name, " + _TOTALS + " GROUP BY 1 ORDER BY 2 DESC"
+    for by, column in COLUMNS.items()
+}
+_DAY = "to_char(admitted_at AT TIME ZONE $4, 'YYYY-MM-DD')"
+BY_DAY = f"SELECT {_DAY} AS day, ''::text AS name, " + _TOTALS + " GROUP BY 1, 2 ORDER BY 1"
+BY_DAY_AND = {
+    by: f"SELECT {_DAY} AS day, coalesce({column}, '') AS name, "
     + _TOTALS
-    + " GROUP BY 1 ORDER BY 1"
-)
+    + " GROUP BY 1, 2 ORDER BY 1, 3 DESC"
+    for by, column in COLUMNS.items()
+}
+RECORDS = """
+    SELECT * FROM usage_records
+    WHERE tenant_id = $1 AND admitted_at >= $2 AND admitted_at < $3
+    AND ($4::timestamptz IS NULL OR (admitted_at, request_id) > ($4, $5))
+    ORDER BY admitted_at, request_id LIMIT $6
+"""
+PAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +80,12 @@ class UsageTotals:
     cached_tokens: int
     output_tokens: int
     reasoning_tokens: int
+    characters: int
+    pixel_steps: int
+    audio_ms: int
+    video_pixel_ms: int
+    rows: int
+    money: Decimal
     mean_response_time_ms: float | None
 
     @property
@@ -54,11 +94,20 @@ class UsageTotals:
 
 
 @dataclass(frozen=True, slots=True)
+class DayUsage:
+    """One day's totals, of one model, key or user where days are broken down."""
+
+    day: date
+    name: str
+    totals: UsageTotals
+
+
+@dataclass(frozen=True, slots=True)
 class UsageSummary:
     """A tenant's usage in a period, and what it went to."""
 
     totals: UsageTotals
-    by_model: dict[str, UsageTotals]
+    by: dict[By, dict[str, UsageTotals]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +135,53 @@ class Usage:
         self._database = database
 
     async def summary(self, tenant_id: str, since: datetime, until: datetime) -> UsageSummary:
-        """One tenant's totals, and the same by model."""
+        """One tenant's totals, and the same by model, by key and by user."""
         return UsageSummary(
             totals=(await self._grouped(TOTALS, since, until, tenant_id))[""],
-            by_model=await self._grouped(BY_MODEL, since, until, tenant_id),
+            by={by: await self._grouped(BY[by], since, until, tenant_id) for by in By},
         )
 
     async def daily(
+        self,
+        tenant_id: str,
+        since: datetime,
+        until: datetime,
+        by: By | None = None,
+        zone: str = "UTC",
+    ) -> list[DayUsage]:
+        """One tenant's totals by day of `zone`'s calendar; days without requests are absent."""
+        query = BY_DAY if by is None else BY_DAY_AND[by]
+        rows = await self._database.fetch(query, since, until, tenant_id, zone)
+        return [DayUsage(date.fromisoformat(row["day"]), row["name"], _totals(row)) for row in rows]
+
+    async def records(
         self, tenant_id: str, since: datetime, until: datetime
-    ) -> dict[date, UsageTotals]:
-        """One tenant's totals by day (UTC); days without requests are absent."""
-        days = await self._grouped(BY_DAY, since, until, tenant_id)
-        return {date.fromisoformat(day): totals for day, totals in days.items()}
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """One tenant's rows of the ledger, oldest first, a page in memory at a time."""
+        at: datetime | None = None
+        request_id = ""
+        while True:
+            page = await self._database.fetch(
+                RECORDS, tenant_id, since, until, at, request_id, PAGE
+            )
+            for row in page:
+                yield dict(row)
+            if len(page) < PAGE:
+                return
+            at, request_id = page[-1]["admitted_at"], page[-1]["request_id"]
+
+    async def record(self, tenant_id: str, name: str) -> Mapping[str, Any] | None:
+        """The row of a request, by the ledger's id or by its trace id: the newest, if any."""
+        row = await self._database.row(
+            "SELECT * FROM usage_records WHERE request_id = $1 AND tenant_id = $2", name, tenant_id
+        )
+        row = row or await self._database.row(
+            "SELECT * FROM usage_records WHERE tenant_id = $2 AND details->>'trace_id' = $1"
+            " ORDER BY admitted_at DESC LIMIT 1",
+            name,
+            tenant_id,
+        )
+        return None if row is None else dict(row)
 
     async def everything(self, since: datetime, until: datetime) -> AdminUsage:
         """The operator's view."""
@@ -110,7 +194,7 @@ class Usage:
         return AdminUsage(
             totals=(await self._grouped(TOTALS, since, until, None))[""],
             by_tenant=await self._grouped(BY_TENANT, since, until, None),
-            by_model=await self._grouped(BY_MODEL, since, until, None),
+            by_model=await self._grouped(BY[By.MODEL], since, until, None),
             tenants=counts["tenants"],
             active_keys=counts["active_keys"],
         )
@@ -123,4 +207,6 @@ class Usage:
 
 
 def _totals(row: asyncpg.Record) -> UsageTotals:
-    return UsageTotals(**{name: value for name, value in row.items() if name != "name"})
+    return UsageTotals(
+        **{name: value for name, value in row.items() if name not in ("name", "day")}
+    )

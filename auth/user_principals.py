@@ -14,7 +14,7 @@ from core.errors import InvalidKey
 
 PREFIX = "user:"
 SQL = """
-    SELECT m.role, t.plan FROM memberships m
+    SELECT m.role, t.plan, t.time_zone FROM memberships m
     JOIN users u ON u.id = m.user_id JOIN tenants t ON t.id = m.tenant_id
     WHERE m.user_id = $1 AND m.tenant_id = $2 AND u.is_active AND t.is_active
     AND ($3::text IS NULL OR (
@@ -63,6 +63,7 @@ class UserPrincipals:
             plan=row["plan"],
             epoch=epoch,
             scopes=SCOPES[role],
+            time_zone=row["time_zone"],
             user_id=user_id,
             role=role,
             granted_by=user_id,

@@ -13,6 +13,9 @@ carry no expiry and are never evicted; cache entries expire before windows and g
 """
 
 import asyncio
+import math
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -30,15 +33,16 @@ from auth.admission import (
     WindowState,
 )
 from auth.pipeline import Argument, Pipeline, Reply
-from auth.plans import Meter, ScopedWindows, Window
+from auth.plans import HOUR_S, ScopedWindows, Window
 from auth.scripts import Script
+from auth.spans import Span, bucket_of, follows_calendar, reset_ms, span_of
 from core.errors import Conflict
 from core.work import WorkUnits
 
-ADMIT = Script("admit")
-SETTLE = Script("release", "settle")
+ADMIT = Script("meters", "admit")
+SETTLE = Script("meters", "release", "settle")
 RENEW = Script("renew")
-SWEEP = Script("release", "sweep")
+SWEEP = Script("meters", "release", "sweep")
 CLEAR = Script("clear")
 
 DAY_MS = 86_400_000
@@ -63,19 +67,25 @@ class CacheStats:
 
 
 class _Shape:
-    """A tuple of windows, as the script wants it and as replies are read back."""
+    """A tuple of windows, as the script wants it and as replies are read back.
 
-    __slots__ = ("encoded", "spans", "windows")
+    Where a calendar decides, it is good for the hour that it was made in.
+    """
 
-    def __init__(self, windows: tuple[Window, ...]) -> None:
+    __slots__ = ("encoded", "made_at", "spans", "windows")
+
+    def __init__(self, windows: tuple[Window, ...], now_s: float) -> None:
         self.windows = windows
-        self.encoded = orjson.dumps([_encoded(window) for window in windows])
-        self.spans = tuple((window, window.seconds * 1000) for window in windows)
+        self.spans = tuple((window, span_of(window, now_s)) for window in windows)
+        self.encoded = orjson.dumps([_encoded(window, span) for window, span in self.spans])
+        self.made_at = now_s if any(map(follows_calendar, windows)) else math.inf
+
+    def is_good(self, windows: tuple[Window, ...], now_s: float) -> bool:
+        return self.windows is windows and now_s - self.made_at < HOUR_S
 
 
-def _encoded(window: Window) -> tuple[str, int, int, int]:
-    is_request = int(window.meter is Meter.REQUESTS)
-    return (field_of(window), window.seconds, window.limit, is_request)
+def _encoded(window: Window, span: Span) -> tuple[str, Span, int, str, int]:
+    return (field_of(window), span, window.limit, window.meter.value, int(window.watched))
 
 
 def field_of(window: Window) -> str:
@@ -123,12 +133,13 @@ class ValkeyAdmission:
             ask.request_id,
             tenant,
             ask.principal.epoch,
-            ask.units.tokens,
+            orjson.dumps(ask.units.nonzero()),
             self._lease_ms,
             ask.cache_key or "",
             "1" if ask.read_cache else "0",
             "1" if ask.share else "0",
             _record(ask),
+            orjson.dumps(ask.prices) if ask.prices else b"",
         ]
         for scope, shape in shapes:
             arguments += (scope, shape.encoded)
@@ -139,7 +150,7 @@ class ValkeyAdmission:
             self._usage,
         )
         reply = await ADMIT.run(self._store, keys, arguments)
-        return _verdict(reply, shapes, ask.units.tokens)
+        return _verdict(reply, shapes)
 
     async def settle(self, settlement: Settlement) -> bool:
         """Replace the estimate by the actual; False when it was settled before (no change).
@@ -159,7 +170,7 @@ class ValkeyAdmission:
             (
                 self._prefix,
                 settlement.request_id,
-                settlement.units.tokens,
+                orjson.dumps(settlement.units.nonzero()),
                 "1" if refund else "0",
                 _outcome(settlement),
                 body,
@@ -175,7 +186,7 @@ class ValkeyAdmission:
         await RENEW.run(
             self._store,
             (self._reservation(request_id), self._leases),
-            (request_id, self._lease_ms, units.tokens, orjson.dumps(units.nonzero())),
+            (request_id, self._lease_ms, orjson.dumps(units.nonzero())),
         )
 
     async def sweep(self) -> int:
@@ -213,9 +224,10 @@ class ValkeyAdmission:
         values = [value for reply in replies for value in reply]
         used, position = [], 0
         for _, shape in shapes:
-            for _, span_ms in shape.spans:
+            for _, span in shape.spans:
                 bucket, count = values[position : position + 2]
-                used.append(int(count) if int(bucket or -1) == now_ms // span_ms else 0)
+                current = bucket_of(span, now_ms / 1000)
+                used.append(int(count) if bucket and int(bucket) == current else 0)
                 position += 2
         return _states(shapes, used, now_ms)
 
@@ -271,11 +283,11 @@ class ValkeyAdmission:
 
     def _shape(self, windows: tuple[Window, ...]) -> _Shape:
         """Known tuples are recognised by identity: hashing them would cost more than the rest."""
-        shape = self._shapes.get(id(windows))
-        if shape is None or shape.windows is not windows:
+        shape, now_s = self._shapes.get(id(windows)), time.time()
+        if shape is None or not shape.is_good(windows, now_s):
             if len(self._shapes) >= MAX_SHAPES:
                 self._shapes.clear()
-            shape = self._shapes[id(windows)] = _Shape(windows)
+            shape = self._shapes[id(windows)] = _Shape(windows, now_s)
         return shape
 
 
@@ -318,13 +330,13 @@ def _states(
 ) -> tuple[WindowState, ...]:
     counts = iter(used)
     return tuple(
-        WindowState(scope, window, next(counts), span_ms - now_ms % span_ms)
+        WindowState(scope, window, next(counts), reset_ms(span, now_ms))
         for scope, shape in shapes
-        for window, span_ms in shape.spans
+        for window, span in shape.spans
     )
 
 
-def _verdict(reply: Reply, shapes: list[tuple[str, _Shape]], tokens: int) -> Verdict:
+def _verdict(reply: Reply, shapes: list[tuple[str, _Shape]]) -> Verdict:
     kind, now_ms, extra, *used = reply
     if kind == b"stale":
         return Stale()
@@ -334,24 +346,19 @@ def _verdict(reply: Reply, shapes: list[tuple[str, _Shape]], tokens: int) -> Ver
         return InFlight(extra)
     windows = _states(shapes, used, now_ms)
     if kind == b"admitted":
-        return Admitted(windows)
+        return Admitted(windows, tuple(windows[number - 1] for number, _ in extra))
     if kind == b"hit":
         body, media_type, units = extra
         return Hit(
             windows, CachedReply(body, media_type.decode(), WorkUnits(**orjson.loads(units)))
         )
-    return Refused(windows, _blocking(windows, tokens))
+    return Refused(windows, *blocking([(windows[number - 1], amount) for number, amount in extra]))
 
 
-def _blocking(windows: tuple[WindowState, ...], tokens: int) -> WindowState:
-    """The full window that a caller waits longest for.
+def blocking(full: Sequence[tuple[WindowState, int]]) -> tuple[WindowState, int]:
+    """Of full windows and the amounts asked for, the one that a caller waits longest for.
 
-    One that the request could never fit in, even untouched, comes before all: then
-    `blocking.window.limit` is less than the estimate, and waiting is useless.
+    One that the request could never fit in, even untouched, comes before all: then waiting is
+    useless.
     """
-
-    def cost(state: WindowState) -> int:
-        return 1 if state.window.meter is Meter.REQUESTS else tokens
-
-    full = [w for w in windows if cost(w) and w.used + cost(w) > w.window.limit]
-    return max(full or windows, key=lambda w: (cost(w) > w.window.limit, w.reset_ms))
+    return max(full, key=lambda f: (f[1] > f[0].window.limit, f[0].reset_ms))

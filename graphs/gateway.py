@@ -20,6 +20,7 @@ from auth.identity import Identity
 from auth.identity_settings import IdentitySettings
 from auth.jobs import JobBook
 from auth.ledger import LedgerWriter
+from auth.receipts import ReceiptSigner
 from auth.usage import Usage
 from core.model import Frozen, ModelCard
 from core.settings import parse
@@ -72,6 +73,7 @@ class Gateway:
             directory=governed.directory,
             identity=identity,
             usage=Usage(governed.database),
+            receipts=ReceiptSigner(governed.pepper),
             admission=governed.admission,
             limits=governed.limits,
             ledger=LedgerWriter(governed.valkey, governed.database, args.stores.prefix),

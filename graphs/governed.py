@@ -17,6 +17,7 @@ from auth.isolation import TenantSalts
 from auth.keys import KeyHasher
 from auth.pipeline import Pipeline
 from auth.plans import Limits, read_plans
+from auth.prices import read_prices
 from auth.valkey import ValkeyAdmission
 from core.model import Frozen
 from core.settings import ROOT, StoreSettings, state_directory
@@ -39,6 +40,8 @@ class GovernedArgs(Frozen):
     stores: StoreSettings = StoreSettings()
     plans: str = "plans.yaml"
     """Path of the plans, from the checkout when relative."""
+    prices: str = "prices.yaml"
+    """Path of the price book, from the checkout when relative."""
     answer_timeout_s: float = Field(600.0, gt=0)
     """Longest wait for a model: for a whole answer, and for each piece of a stream."""
     wake_patience_s: float = Field(30.0, ge=0)
@@ -59,6 +62,7 @@ class Governed:
         stores = args.stores
         self.pepper = stores.pepper.resolve()
         self.plans = read_plans(ROOT / args.plans)
+        self.prices = read_prices(ROOT / args.prices)
         self.limits = Limits(self.plans)
         self.valkey = Pipeline(stores.redis_url.resolve(), stores.timeout_s)
         self.database = Database(stores.database_url.resolve(), stores.timeout_s)
@@ -93,6 +97,7 @@ class Governed:
             ),
             TenantSalts(self.pepper),
             self.telemetry,
+            prices=self.prices,
             renew_s=self._args.lease_s / RENEWALS_PER_LEASE,
         )
 

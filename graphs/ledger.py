@@ -15,6 +15,7 @@ from auth.directory import Directory
 from auth.epochs import Epochs
 from auth.keys import KeyHasher
 from auth.ledger import LedgerWriter
+from auth.months import Months
 from auth.pipeline import Pipeline
 from auth.plans import read_plans
 from auth.valkey import ValkeyAdmission
@@ -51,7 +52,7 @@ class Ledger:
             valkey,
             database,
             stores.prefix,
-            chores=(self.admission.sweep, directory.announce),
+            chores=(self.admission.sweep, directory.announce, Months(database).prepare),
         )
         loop = asyncio.get_running_loop()
         self._writing = loop.create_task(self.writer.run())

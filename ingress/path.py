@@ -30,6 +30,7 @@ from auth.admission import (
     Verdict,
 )
 from auth.plans import Limits
+from auth.prices import PriceBook
 from auth.principal import Principal, Scope
 from auth.quota import refusal
 from core.errors import (
@@ -44,7 +45,7 @@ from core.work import NO_WORK, WorkUnits
 from ingress.cache_key import cache_key
 from ingress.call import Call
 from ingress.lease import Lease
-from ingress.rate_headers import rate_headers
+from ingress.rate_headers import rate_headers, watch_headers
 from ingress.telemetry import Telemetry
 
 CLIENT_CLOSED = 499
@@ -113,6 +114,7 @@ class RequestPath:
         isolator: Isolator,
         telemetry: Telemetry,
         *,
+        prices: PriceBook | None = None,
         renew_s: float = 20.0,
         share_wait_s: float = 30.0,
     ) -> None:
@@ -122,6 +124,7 @@ class RequestPath:
         self._dispatcher = dispatcher
         self._isolator = isolator
         self._telemetry = telemetry
+        self._prices = prices or PriceBook()
         self._renew_s = renew_s
         self._share_wait_s = share_wait_s
         self._background: set[asyncio.Task[Any]] = set()
@@ -249,7 +252,9 @@ class RequestPath:
             raise InvalidKey("Incorrect API key provided.")
         call.headers |= rate_headers(verdict.windows)
         if isinstance(verdict, Refused):
-            raise refusal(verdict, call.operation.estimate(call.request, call.model.card))
+            raise refusal(verdict)
+        if isinstance(verdict, Admitted):
+            call.headers |= watch_headers(verdict.would_refuse)
         call.headers["x-cache"] = _cache_verdict(call, verdict)
         return verdict
 
@@ -271,7 +276,10 @@ class RequestPath:
                 "revision": card.revision,
                 "streamed": call.streamed,
                 "trace_id": call.trace_id,
+                "prices": self._prices.version,
+                "currency": self._prices.currency,
             },
+            prices=self._prices.of(card.id),
         )
 
     def _context(self, call: Call, ask: Ask) -> CallContext:

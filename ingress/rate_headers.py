@@ -7,7 +7,7 @@ tokens, and the older `X-RateLimit-*` for requests. Of several windows the tight
 from collections.abc import Iterable
 
 from auth.admission import WindowState
-from auth.plans import Meter
+from auth.plans import NANO, Meter
 
 MS_PER_S = 1000
 S_PER_MINUTE = 60
@@ -19,18 +19,34 @@ def rate_headers(windows: Iterable[WindowState]) -> dict[str, str]:
     tightest: dict[Meter, WindowState] = {}
     for state in windows:
         meter = state.window.meter
+        if state.window.watched or meter is Meter.CONCURRENCY:
+            continue
         if meter not in tightest or state.remaining < tightest[meter].remaining:
             tightest[meter] = state
     headers: dict[str, str] = {}
     for meter, state in tightest.items():
-        headers[f"x-ratelimit-limit-{meter}"] = str(state.window.limit)
-        headers[f"x-ratelimit-remaining-{meter}"] = str(state.remaining)
-        headers[f"x-ratelimit-reset-{meter}"] = duration(state.reset_ms)
+        name = meter.replace("_", "-")  # proxies drop names with underscores
+        headers[f"x-ratelimit-limit-{name}"] = _shown(meter, state.window.limit)
+        headers[f"x-ratelimit-remaining-{name}"] = _shown(meter, state.remaining)
+        headers[f"x-ratelimit-reset-{name}"] = duration(state.reset_ms)
     if (requests := tightest.get(Meter.REQUESTS)) is not None:
         headers["x-ratelimit-limit"] = str(requests.window.limit)
         headers["x-ratelimit-remaining"] = str(requests.remaining)
         headers["x-ratelimit-reset"] = str(-(-requests.reset_ms // MS_PER_S))
     return headers
+
+
+def watch_headers(would_refuse: Iterable[WindowState]) -> dict[str, str]:
+    """What watched windows would have refused, as `tenant requests/60`."""
+    names = [
+        f"{state.scope.partition(':')[0]} {state.window.meter}/{state.window.seconds}"
+        for state in would_refuse
+    ]
+    return {"x-ratelimit-would-refuse": ", ".join(names)} if names else {}
+
+
+def _shown(meter: Meter, amount: int) -> str:
+    return f"{amount / NANO:.9f}" if meter is Meter.MONEY else str(amount)
 
 
 def duration(milliseconds: int) -> str:

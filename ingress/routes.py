@@ -14,6 +14,7 @@ from auth.identity import Identity
 from auth.jobs import JobBook
 from auth.ledger import LedgerWriter
 from auth.plans import Limits
+from auth.receipts import ReceiptSigner
 from auth.usage import Usage
 from auth.valkey import ValkeyAdmission
 from ingress.accounts import Accounts
@@ -37,6 +38,7 @@ from ingress.openai import OpenAI
 from ingress.path import RequestPath
 from ingress.platform_aliases import PlatformAliases
 from ingress.readiness import Readiness
+from ingress.receipts import Receipts
 from ingress.remote_media import RemoteMedia
 from ingress.sign_in import SignInEndpoints
 from ingress.tenant_administration import TenantAdministration
@@ -62,6 +64,7 @@ class Services:
     directory: Directory
     identity: Identity
     usage: Usage
+    receipts: ReceiptSigner
     admission: ValkeyAdmission
     limits: Limits
     ledger: LedgerWriter
@@ -99,6 +102,7 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
     yield ForecastEndpoints(path, catalog)
     yield accounts
     yield usage
+    yield Receipts(path, services.usage, services.receipts)
     yield administration
     yield Health(path, catalog, services.readiness, services.checks, administration.ledger_lag)
     yield Delivery(services.media)

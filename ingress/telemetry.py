@@ -15,7 +15,7 @@ from typing import Protocol
 
 from ray.serve import metrics
 
-from auth.admission import Hit, Refused, Verdict
+from auth.admission import Admitted, Hit, Refused, Verdict, WindowState
 from core.work import NO_WORK, WorkUnits
 from ingress.access_log import AccessLog
 from ingress.call import Call
@@ -89,6 +89,9 @@ class ServeTelemetry:
         self._admissions = TalliedCounter(
             "carillon_admissions", "Admission verdicts, refusals by window", ("verdict", "reason")
         )
+        self._watched = TalliedCounter(
+            "carillon_watched_refusals", "What watched windows would have refused", ("reason",)
+        )
         self._cache = TalliedCounter("carillon_cache", "Cache verdicts", ("verdict",))
         self._lost = TalliedCounter("carillon_settlements_lost", "Settlements left to a lease")
         self._ttft = TalliedHistogram("carillon_time_to_first_token_ms", "Time to first token")
@@ -96,9 +99,11 @@ class ServeTelemetry:
 
     def admitted(self, call: Call, verdict: Verdict) -> None:
         reason = ""
+        if isinstance(verdict, Admitted):
+            for state in verdict.would_refuse:
+                self._watched.add(1, _reason(state))
         if isinstance(verdict, Refused):
-            window = verdict.blocking.window
-            reason = f"{window.meter}/{window.seconds}s"
+            reason = _reason(verdict.blocking)
             self._answered(call, 429, NO_WORK)
         self._admissions.add(1, type(verdict).__name__.lower(), reason)
         if isinstance(verdict, Hit):
@@ -135,6 +140,7 @@ class ServeTelemetry:
             self._requests,
             self._tokens,
             self._admissions,
+            self._watched,
             self._cache,
             self._lost,
             self._ttft,
@@ -163,3 +169,7 @@ class ServeTelemetry:
                 "elapsed_ms": elapsed_ms,
             }
         )
+
+
+def _reason(state: WindowState) -> str:
+    return f"{state.window.meter}/{state.window.seconds}s"

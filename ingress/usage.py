@@ -11,15 +11,17 @@ from typing import Any
 from starlette.responses import Response
 
 from auth.admission import WindowState
-from auth.plans import Limits
+from auth.plans import NANO, Limits, Meter
 from auth.principal import Principal, Scope
-from auth.usage import Usage, UsageTotals
+from auth.usage import By, Usage, UsageTotals
 from auth.valkey import ValkeyAdmission
 from core.errors import InvalidRequest
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
-from ingress.path import RequestPath
-from ingress.responses import json_response
+from ingress.path import RequestPath, Stream
+from ingress.rendering import openai_body
+from ingress.responses import StreamResponse, json_response
+from ingress.usage_csv import CSV_TYPE, csv_pieces
 
 DEFAULT_DAYS = 30
 MAX_DAYS = 366
@@ -39,8 +41,11 @@ class UsageEndpoints:
     def endpoints(self) -> list[Endpoint]:
         return [
             Endpoint("GET", "/v1/usage", self.show, "Windows now, totals of a period (?days=)"),
-            Endpoint("GET", "/v1/usage/summary", self.summary, "Totals by model (?days=)"),
-            Endpoint("GET", "/v1/usage/daily", self.daily, "Totals by day (?days=)"),
+            Endpoint(
+                "GET", "/v1/usage/summary", self.summary, "Totals by model, key, user (?days=)"
+            ),
+            Endpoint("GET", "/v1/usage/daily", self.daily, "Totals by day (?days=, ?by=)"),
+            Endpoint("GET", "/v1/usage/records.csv", self.export, "Every request, as CSV (?days=)"),
         ]
 
     async def show(self, exchange: Exchange) -> Response:
@@ -62,38 +67,68 @@ class UsageEndpoints:
             "since": int(since.timestamp()),
             "until": int(until.timestamp()),
             "totals": totals_object(summary.totals),
-            "by_model": {name: totals_object(t) for name, t in summary.by_model.items()},
+            "by_model": _named(summary.by[By.MODEL]),
         }
 
     async def summary(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.USAGE)
         summary = await self._usage.summary(principal.tenant_id, *period_of(exchange))
-        by_model = {name: totals_object(t) for name, t in summary.by_model.items()}
-        return json_response({"totals": totals_object(summary.totals), "by_model": by_model})
+        broken_down = {f"by_{by}": _named(totals) for by, totals in summary.by.items()}
+        return json_response({"totals": totals_object(summary.totals)} | broken_down)
 
     async def daily(self, exchange: Exchange) -> Response:
+        """Days of the tenant's own time zone."""
         principal = await self._path.authorize(exchange.key, Scope.USAGE)
-        days = await self._usage.daily(principal.tenant_id, *period_of(exchange))
-        data = [{"date": day.isoformat()} | totals_object(t) for day, t in days.items()]
+        by = _breakdown(exchange)
+        days = await self._usage.daily(
+            principal.tenant_id, *period_of(exchange), by, principal.time_zone
+        )
+        data = [
+            {"date": entry.day.isoformat()}
+            | ({by.value: entry.name} if by else {})
+            | totals_object(entry.totals)
+            for entry in days
+        ]
         return json_response({"object": "list", "data": data})
+
+    async def export(self, exchange: Exchange) -> Response:
+        """The tenant's rows of the ledger, oldest first, for spreadsheets and billing systems."""
+        principal = await self._path.authorize(exchange.key, Scope.USAGE)
+        records = self._usage.records(principal.tenant_id, *period_of(exchange))
+        return StreamResponse(Stream(csv_pieces(records), CSV_TYPE), openai_body)
+
+
+def _breakdown(exchange: Exchange) -> By | None:
+    by = exchange.http.query_params.get("by")
+    if by is not None and by not in list(By):
+        raise InvalidRequest(f"'by' must be one of {', '.join(By)}", "by")
+    return By(by) if by else None
+
+
+def _named(totals: dict[str, UsageTotals]) -> dict[str, Any]:
+    return {name: totals_object(each) for name, each in totals.items()}
 
 
 def window_object(state: WindowState) -> dict[str, Any]:
-    """One window as JSON. `reset_ms` is until it opens anew."""
+    """One window as JSON. `reset_ms` is until it opens anew; money is in whole units."""
+    window = state.window
+    scale = NANO if window.meter is Meter.MONEY else 1
     return {
         "scope": state.scope.partition(":")[0],
-        "meter": state.window.meter.value,
-        "seconds": state.window.seconds,
-        "limit": state.window.limit,
-        "used": state.used,
-        "remaining": state.remaining,
+        "meter": window.meter.value,
+        "seconds": window.seconds,
+        "limit": window.limit if scale == 1 else window.limit / scale,
+        "used": state.used if scale == 1 else state.used / scale,
+        "remaining": state.remaining if scale == 1 else state.remaining / scale,
         "reset_ms": state.reset_ms,
+        "watched": window.watched,
     }
 
 
 def totals_object(totals: UsageTotals) -> dict[str, Any]:
     """Sums as JSON."""
-    return asdict(totals) | {"total_tokens": totals.total_tokens}
+    sums = asdict(totals) | {"total_tokens": totals.total_tokens}
+    return sums | {"money": float(totals.money)}
 
 
 def period_of(exchange: Exchange) -> tuple[datetime, datetime]:

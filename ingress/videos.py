@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from auth.admission import Refused, WindowState
+from auth.amounts import amount_of
 from auth.jobs import Job, JobBook, JobStatus
 from auth.plans import Limits, Meter, ScopedWindows
 from auth.principal import Principal, Scope
@@ -31,7 +32,7 @@ from core.videos import (
     shot_of,
     sides,
 )
-from core.work import NO_WORK
+from core.work import WorkUnits
 from ingress.accounts import page_of
 from ingress.call import CachePolicy
 from ingress.catalog import Catalog, ServedModel
@@ -269,7 +270,7 @@ class VideoEndpoints:
         principal.require_model(model.card.id)
         shot = shot_of(request, VideoLimits.of(model.card))
         await self._media.require_room(principal)
-        await self._require_windows(principal)
+        await self._require_windows(principal, shot.units)
         reference = await self._kept(principal, request)
         cache = CachePolicy.from_header(exchange.http.headers.get("cache-control"))
         job = await self._book.add(
@@ -290,15 +291,17 @@ class VideoEndpoints:
         await self._queue.enqueue(job)
         return job
 
-    async def _require_windows(self, principal: Principal) -> None:
-        """Room for one more request now, and not too many that wait already.
+    async def _require_windows(self, principal: Principal, units: WorkUnits) -> None:
+        """Room for this work now, and not too many jobs that wait already.
 
         Raises LimitReached. Nothing is taken: the job's call is what is admitted.
         """
         standing = await self._windows.standing(self._limits.scopes(principal))
         for state in standing:
-            if state.window.meter is Meter.REQUESTS and not state.remaining:
-                raise refusal(Refused(standing, state), NO_WORK)
+            amount = amount_of(state.window.meter, units, {})
+            running = state.window.meter is Meter.CONCURRENCY
+            if amount > state.remaining and not running and not state.window.watched:
+                raise refusal(Refused(standing, state, amount))
         if await self._book.unfinished(principal.tenant_id, KIND) >= MAX_WAITING:
             raise LimitReached(f"{MAX_WAITING} videos are under way already", None, RETRY_S)
 

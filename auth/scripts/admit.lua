@@ -1,20 +1,23 @@
 -- Admission: epoch, windows, cache, single-flight, reservation, write-ahead event. One step.
--- A refusal of any kind changes no key.
+-- A refusal of any kind changes no key. (meters.lua stands before this text.)
 --
 -- KEYS  1 epoch of the tenant   2 reservation   3 leases   4 usage stream
--- ARGV  1 key prefix   2 request id   3 tenant   4 epoch   5 tokens to reserve   6 lease ms
---       7 cache key or ''   8 '1' to read the cache   9 '1' to share a running request
---       10 JSON of the usage record   11.. per scope: its name, JSON [[field, seconds, limit, unit]]
---       where unit is 1 for requests and 0 for tokens
+-- ARGV  1 key prefix   2 request id   3 tenant   4 epoch   5 JSON of the units to reserve
+--       6 lease ms   7 cache key or ''   8 '1' to read the cache   9 '1' to share a running request
+--       10 JSON of the usage record   11 JSON of the prices or ''
+--       12.. per scope: its name, JSON [[field, span, limit, meter, 1 to watch only]]
 -- Reply {verdict, now ms, extra, used...}: `used` per window, in the order given, as it stands
---       after this step; extra is the cached entry or the milliseconds to wait.
+--       after this step; extra is the cached entry, the milliseconds to wait, or the windows that
+--       are full, as [number, amount asked for]: of a refusal those that hold, of an admission
+--       those that are only watched.
 --
 -- The server's clock decides, so gateways need not agree on theirs. Keys are derived from the
 -- prefix: one server, or a primary with replicas; not Valkey Cluster.
 
 local prefix, id, tenant, epoch = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local tokens, lease_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
+local units, lease_ms = cjson.decode(ARGV[5]), tonumber(ARGV[6])
 local cache_key, read_cache, share, record = ARGV[7], ARGV[8] == '1', ARGV[9] == '1', ARGV[10]
+local amount_of = metered(units, ARGV[11] ~= '' and cjson.decode(ARGV[11]) or nil)
 
 local time = redis.call('TIME')
 local now_s = tonumber(time[1])
@@ -23,10 +26,11 @@ local now = now_s * 1000 + math.floor(tonumber(time[2]) / 1000)
 if redis.call('GET', KEYS[1]) ~= epoch then return {'stale', now, false} end
 if redis.call('EXISTS', KEYS[2]) == 1 then return {'duplicate', now, false} end
 
--- Read every window. A bucket other than the current one counts as empty.
+-- Read every window. A span other than the current one counts as empty. What a cached answer is
+-- charged, the request itself, is held first; the rest only when there is work to do.
 local scopes, used = {}, {}
-local requests_fit, tokens_fit = true, true
-for a = 11, #ARGV, 2 do
+local full = {requests = {}, work = {}, watched = {}}
+for a = 12, #ARGV, 2 do
   local key = prefix .. ':window:' .. ARGV[a]
   local windows = cjson.decode(ARGV[a + 1])
   if #windows > 0 then
@@ -37,18 +41,23 @@ for a = 11, #ARGV, 2 do
     end
     local stored = redis.call('HMGET', key, unpack(fields))
     for i, window in ipairs(windows) do
-      local bucket = math.floor(now_s / window[2])
+      local bucket = bucket_of(window[2], now_s)
       local count = tonumber(stored[2 * i - 1]) == bucket and tonumber(stored[2 * i]) or 0
+      local amount = amount_of(window[4])
       used[#used + 1] = count
-      window.bucket, window.used = bucket, count
-      if window[4] == 1 then
-        if count + 1 > window[3] then requests_fit = false end
-      elseif tokens > 0 and count + tokens > window[3] then
-        tokens_fit = false
+      window.bucket, window.used, window.amount = bucket, count, amount
+      if amount > 0 and count + amount > window[3] then
+        local kind = window[5] == 1 and 'watched' or window[4] == 'requests' and 'requests' or 'work'
+        table.insert(full[kind], {#used, amount})
       end
     end
     scopes[#scopes + 1] = {key, windows}
   end
+end
+
+local function refused()
+  for _, entry in ipairs(full.work) do table.insert(full.requests, entry) end
+  return full.requests
 end
 
 local function answer(verdict, extra)
@@ -57,21 +66,21 @@ local function answer(verdict, extra)
   return reply
 end
 
--- Add the request, and its tokens when asked, to every window; the reply then shows them.
-local function charge(amount)
+-- Add the request, and its work when asked, to every window; the reply then shows them.
+local function charge(with_work)
   local charges, n = {}, 0
   for _, scope in ipairs(scopes) do
     local values, longest = {}, 0
     for _, window in ipairs(scope[2]) do
       n = n + 1
-      local units = window[4] == 1 and 1 or amount
-      used[n] = used[n] + units
+      local amount = (with_work or window[4] == 'requests') and window.amount or 0
+      used[n] = used[n] + amount
       values[#values + 1] = window[1]
       values[#values + 1] = string.format('%.0f', window.bucket)
       values[#values + 1] = window[1] .. ':used'
       values[#values + 1] = string.format('%.0f', used[n])
-      longest = math.max(longest, window[2])
-      charges[n] = {scope[1], window[1], window.bucket, units, window[4]}
+      longest = math.max(longest, tonumber(string.match(window[1], ':(%d+)$')))
+      charges[n] = {scope[1], window[1], window.bucket, amount, window[4], window[2]}
     end
     redis.call('HSET', scope[1], unpack(values))
     -- Kept longer than any cache entry, so that `volatile-ttl` eviction takes those first.
@@ -80,7 +89,7 @@ local function charge(amount)
   return charges
 end
 
-if not requests_fit then return answer('refused', false) end
+if #full.requests > 0 then return answer('refused', refused()) end
 
 local flight = ''
 if cache_key ~= '' then
@@ -89,7 +98,7 @@ if cache_key ~= '' then
     local entry_key = prefix .. ':cache:' .. tenant .. ':' .. cache_key
     local entry = redis.call('HMGET', entry_key, 'body', 'media_type', 'units')
     if entry[1] then
-      charge(0)
+      charge(false)
       redis.call('HINCRBY', entry_key, 'hits', 1)
       redis.call('HINCRBY', stats, 'hits', 1)
       redis.call('XADD', KEYS[4], '*', 'event', 'hit', 'id', id, 'at', now,
@@ -102,17 +111,17 @@ if cache_key ~= '' then
       if left > 0 then return answer('in_flight', left) end
     end
   end
-  if not tokens_fit then return answer('refused', false) end
+  if #full.work > 0 then return answer('refused', refused()) end
   if read_cache then redis.call('HINCRBY', stats, 'misses', 1) end
-elseif not tokens_fit then
-  return answer('refused', false)
+elseif #full.work > 0 then
+  return answer('refused', refused())
 end
 
-local charges = charge(tokens)
+local charges = charge(true)
 redis.call('HSET', KEYS[2], 'tenant', tenant, 'cache_key', cache_key, 'flight', flight,
-  'admitted_at', now, 'charges', cmsgpack.pack(charges), 'record', record)
+  'admitted_at', now, 'charges', cmsgpack.pack(charges), 'prices', ARGV[11], 'record', record)
 redis.call('ZADD', KEYS[3], now + lease_ms, id)
 if flight ~= '' then redis.call('SET', flight, id, 'PX', lease_ms) end
 redis.call('XADD', KEYS[4], '*', 'event', 'admitted', 'id', id, 'at', now,
   'admitted_at', now, 'record', record)
-return answer('admitted', false)
+return answer('admitted', full.watched)

@@ -1,17 +1,18 @@
--- Prepended to settle.lua and sweep.lua: ends one reservation, exactly once.
+-- Prepended to settle.lua and sweep.lua: ends one reservation, exactly once. (meters.lua stands
+-- before this text.)
 
 -- Replaces the reserved amounts by the actual ones.
 -- Unused units go back only to the bucket that they were taken from, and only while it is still
 -- current: a refund must not make room in a later span. Work beyond the estimate is charged to
 -- the current bucket, whichever it is, so that it is counted once somewhere.
-local function correct(charges, tokens, refund_request, now_s)
+local function correct(charges, amount_of, refund_request, now_s)
   for _, charge in ipairs(charges) do
-    local key, field, bucket, reserved, is_request = unpack(charge)
-    local actual = is_request == 1 and (refund_request and 0 or 1) or tokens
+    local key, field, bucket, reserved, meter, span = unpack(charge)
+    local actual = amount_of(meter)
+    if meter == 'concurrency' or meter == 'requests' and refund_request then actual = 0 end
     local difference = actual - reserved
     if difference ~= 0 then
-      local seconds = tonumber(string.match(field, ':(%d+)$'))
-      local current = math.floor(now_s / seconds)
+      local current = bucket_of(span, now_s)
       local stored = redis.call('HMGET', key, field, field .. ':used')
       local count = tonumber(stored[1]) == current and tonumber(stored[2]) or 0
       if difference > 0 or bucket == current then
@@ -22,16 +23,20 @@ local function correct(charges, tokens, refund_request, now_s)
   end
 end
 
--- Ends the reservation of `id`; returns its facts, or nil when it was ended before.
-local function release(reservation_key, leases, id, tokens_of, refund_request, now_s)
+-- Ends the reservation of `id` with the units that `units_of` finds; returns its facts, `money`
+-- among them, or nil when it was ended before.
+local function release(reservation_key, leases, id, units_of, refund_request, now_s)
   local names = {'tenant', 'cache_key', 'flight', 'admitted_at', 'charges', 'record', 'so_far',
-    'so_far_tokens'}
+    'prices'}
   local stored = redis.call('HMGET', reservation_key, unpack(names))
   redis.call('ZREM', leases, id)
   if not stored[5] then return nil end
   local facts = {}
   for i, name in ipairs(names) do facts[name] = stored[i] end
-  correct(cmsgpack.unpack(facts.charges), tokens_of(facts), refund_request, now_s)
+  local prices = facts.prices and facts.prices ~= '' and cjson.decode(facts.prices) or nil
+  local amount_of = metered(units_of(facts), prices)
+  facts.money = string.format('%.0f', amount_of('money'))
+  correct(cmsgpack.unpack(facts.charges), amount_of, refund_request, now_s)
   redis.call('DEL', reservation_key)
   if facts.flight ~= '' and redis.call('GET', facts.flight) == id then
     redis.call('DEL', facts.flight)

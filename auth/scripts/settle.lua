@@ -2,13 +2,13 @@
 -- (release.lua stands before this text.)
 --
 -- KEYS  1 reservation   2 leases   3 usage stream
--- ARGV  1 key prefix   2 request id   3 actual tokens   4 '1' to give the request back too
+-- ARGV  1 key prefix   2 request id   3 JSON of the actual units   4 '1' to give the request back too
 --       5 JSON of the settlement   6 cache body or ''   7 its media type   8 JSON of its units
 --       9 cache TTL ms
 -- Reply 1, or 0 when it was settled before (nothing changes then).
 
-local prefix, id, tokens = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local facts = release(KEYS[1], KEYS[2], id, function() return tokens end, ARGV[4] == '1', now_s)
+local prefix, id, units = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
+local facts = release(KEYS[1], KEYS[2], id, function() return units end, ARGV[4] == '1', now_s)
 if not facts then return 0 end
 
 if ARGV[6] ~= '' and facts.cache_key ~= '' then
@@ -29,5 +29,6 @@ if ARGV[6] ~= '' and facts.cache_key ~= '' then
 end
 
 redis.call('XADD', KEYS[3], '*', 'event', 'settled', 'id', id, 'at', now,
-  'admitted_at', facts.admitted_at, 'record', facts.record, 'settlement', ARGV[5])
+  'admitted_at', facts.admitted_at, 'record', facts.record, 'money', facts.money,
+  'settlement', ARGV[5])
 return 1

@@ -5,14 +5,14 @@
 -- ARGV  1 key prefix   2 how many at most
 -- Reply how many were ended.
 
-local function so_far(facts) return tonumber(facts.so_far_tokens or 0) end
+local function so_far(facts) return cjson.decode(facts.so_far or '{}') end
 
 local expired = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])
 for _, id in ipairs(expired) do
   local facts = release(ARGV[1] .. ':reservation:' .. id, KEYS[1], id, so_far, false, now_s)
   if facts then
     redis.call('XADD', KEYS[2], '*', 'event', 'abandoned', 'id', id, 'at', now,
-      'admitted_at', facts.admitted_at, 'record', facts.record,
+      'admitted_at', facts.admitted_at, 'record', facts.record, 'money', facts.money,
       'units', facts.so_far or '{}')
   end
 end

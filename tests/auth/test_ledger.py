@@ -3,6 +3,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from auth.database import Database
 from auth.directory import Directory
 from auth.ledger import LedgerWriter
 from auth.pipeline import Pipeline
-from auth.usage import Usage
+from auth.usage import By, Usage
 from auth.valkey import ValkeyAdmission
 from core.errors import StoreUnavailable
 from core.work import WorkUnits
@@ -70,7 +71,9 @@ async def test_a_settled_request_is_one_row_with_every_column(
     own: Own, writer: LedgerWriter, database: Database
 ):
     world, tenant = own
-    ask = ask_of(requests(9), tenant=tenant, cache_key="k", details=DETAILS)
+    priced = DETAILS | {"prices": "7", "currency": "EUR"}
+    prices = {"input_tokens": 2_000, "cached_tokens": 500, "audio_ms": 10}
+    ask = ask_of(requests(9), tenant=tenant, cache_key="k", details=priced, prices=prices)
     ask = replace(ask, principal=replace(ask.principal, user_id="ada"))
     await world.admission.admit(ask)
     units = WorkUnits(100, 40, 30, 20, audio_ms=1500)
@@ -106,6 +109,10 @@ async def test_a_settled_request_is_one_row_with_every_column(
         "reasoning_tokens": 20,
         "total_tokens": 130,
         "other_units": '{"audio_ms": 1500}',
+        # 60 at 2 nano, 40 at half a nano and 1500 at a hundredth
+        "money": Decimal("0.000000155"),
+        "currency": "EUR",
+        "prices": "7",
         "details": '{"image_count": 2}',
     }
 
@@ -333,11 +340,21 @@ async def test_usage_adds_up(own: Own, writer: LedgerWriter, database: Database)
     assert (summary.totals.input_tokens, summary.totals.total_tokens) == (30, 36)
     assert (summary.totals.cached_tokens, summary.totals.reasoning_tokens) == (12, 3)
     assert summary.totals.mean_response_time_ms == 100
-    assert {name: t.requests for name, t in summary.by_model.items()} == {"echo": 3, "fraud": 1}
+    assert {name: t.requests for name, t in summary.by[By.MODEL].items()} == {"echo": 3, "fraud": 1}
     days = await usage.daily(tenant, since, until)
-    assert sum(day.requests for day in days.values()) == 4
+    assert sum(day.totals.requests for day in days) == 4
+    by_model = await usage.daily(tenant, since, until, By.MODEL, "Asia/Tokyo")
+    assert sorted((day.name, day.totals.requests) for day in by_model) == [
+        ("echo", 3),
+        ("fraud", 1),
+    ]
+    assert {name: t.requests for name, t in summary.by[By.KEY].items()} == {f"key-of-{tenant}": 4}
+    assert [record["model"] async for record in usage.records(tenant, since, until)] == [
+        *("echo", "echo", "fraud", "echo")
+    ]
+    assert [record async for record in usage.records("nobody", since, until)] == []
     everything = await usage.everything(since, until)
     assert everything.by_tenant[tenant] == summary.totals
     assert everything.totals.requests >= 4
     empty = await usage.summary(tenant, since - timedelta(days=9), since - timedelta(days=8))
-    assert (empty.totals.requests, empty.totals.input_tokens, empty.by_model) == (0, 0, {})
+    assert (empty.totals.requests, empty.totals.input_tokens, empty.by[By.MODEL]) == (0, 0, {})

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from auth.identity_settings import IdentitySettings, IssuerSettings
-from auth.plans import PlanEntry, PlansFile, SpanLimits
+from auth.plans import LimitSet, MoneyLimits, PlanEntry, PlansFile, SpanLimits
+from auth.prices import ModelPrices, PricesFile
 from auth.principal import Scope
 from core.errors import CarillonError
 from core.imports import load_spec
@@ -104,8 +105,23 @@ def test_every_setting_has_its_row_with_its_true_default(settings):
 def test_every_field_of_a_plan_is_explained():
     rows = table_rows(section(page("configuration.md"), "## plans.yaml"), 3)[1:]
     documented = {(owner.strip("`"), name.strip("`")) for name, owner, *_ in rows}
-    owners = (PlansFile, PlanEntry, SpanLimits)
+    owners = (PlansFile, LimitSet, PlanEntry, SpanLimits, MoneyLimits)
+    inherited = {("PlanEntry", name) for name in LimitSet.model_fields}
+    fields = {(o.__name__, name) for o in owners for name in o.model_fields}
+    assert documented == fields - inherited
+
+
+def test_every_field_of_the_price_book_is_explained():
+    rows = table_rows(section(page("configuration.md"), "## prices.yaml"), 3)[1:]
+    documented = {(owner.strip("`"), name.strip("`")) for name, owner, *_ in rows}
+    owners = (PricesFile, ModelPrices)
     assert documented == {(o.__name__, name) for o in owners for name in o.model_fields}
+
+
+def test_the_example_price_book_is_one():
+    example = section(page("configuration.md"), "## prices.yaml")
+    document = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", example, re.DOTALL)[0])
+    assert PricesFile.model_validate(document).models
 
 
 def test_the_example_plan_is_one():

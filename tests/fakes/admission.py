@@ -21,15 +21,18 @@ from auth.admission import (
     Verdict,
     WindowState,
 )
+from auth.amounts import amount_of
 from auth.plans import Meter, ScopedWindows, Window
+from auth.spans import bucket_of, reset_ms, span_of
+from auth.valkey import blocking
 from core.errors import Conflict
 from core.work import NO_WORK, WorkUnits
 
 EPOCH = "epoch-1"
 """The epoch every tenant has until a test sets another."""
 
-Cell = tuple[str, str, int]
-"""A counter: scope, meter, seconds."""
+Cell = tuple[str, Window]
+"""A counter: scope and window."""
 
 
 @dataclass
@@ -81,12 +84,15 @@ class InMemoryAdmission:
             return Stale()
         if ask.request_id in self.reservations:
             raise Conflict("this request id is already in use")
-        if self._full(ask, Meter.REQUESTS):
-            return self._refused(ask)
+        full = [entry for entry in self._full(ask) if not entry[0].window.watched]
+        if any(state.window.meter is Meter.REQUESTS for state, _ in full):
+            return Refused(self._states(ask.scopes), *blocking(full))
         found = self._look_up(ask)
         if found is not None:
             return found
-        return self._refused(ask) if self._full(ask, Meter.TOKENS) else self._reserve(ask)
+        if full:
+            return Refused(self._states(ask.scopes), *blocking(full))
+        return self._reserve(ask)
 
     async def settle(self, settlement: Settlement) -> bool:
         status = settlement.status_code
@@ -142,7 +148,7 @@ class InMemoryAdmission:
         entry = self._live(name)
         if entry is not None:
             entry.hits += 1
-            self._charge(ask, 0)
+            self._charge(ask, with_work=False)
             self.events.append(Event("hit", ask.request_id, ask))
             return Hit(self._states(ask.scopes), entry.reply)
         leader = self.reservations.get(self.flights.get(name, ""))
@@ -155,10 +161,11 @@ class InMemoryAdmission:
         if leads:
             self.flights[ask.principal.tenant_id, ask.cache_key or ""] = ask.request_id
         expires_ms = self._now() + int(self.lease_s * 1000)
-        charges = self._charge(ask, ask.units.tokens)
+        would_refuse = tuple(state for state, _ in self._full(ask) if state.window.watched)
+        charges = self._charge(ask, with_work=True)
         self.reservations[ask.request_id] = Reservation(ask, expires_ms, charges, leads)
         self.events.append(Event("admitted", ask.request_id, ask))
-        return Admitted(self._states(ask.scopes))
+        return Admitted(self._states(ask.scopes), would_refuse)
 
     def _now(self) -> int:
         return self.clock() if self.clock is not None else self.now_ms
@@ -167,51 +174,39 @@ class InMemoryAdmission:
         entry = self.cache.get(name)
         return entry if entry is not None and entry.expires_ms > self._now() else None
 
-    def _cells(self, scopes: ScopedWindows) -> list[tuple[str, Window, Cell]]:
-        return [
-            (scope, window, (scope, window.meter.value, window.seconds))
-            for scope, windows in scopes
-            for window in windows
-        ]
+    def _cells(self, scopes: ScopedWindows) -> list[Cell]:
+        return [(scope, window) for scope, windows in scopes for window in windows]
 
     def _used(self, cell: Cell) -> int:
         bucket, count = self.counters.get(cell, (-1, 0))
         return count if bucket == self._bucket(cell) else 0
 
     def _bucket(self, cell: Cell) -> int:
-        return self._now() // (cell[2] * 1000)
+        now_s = self._now() / 1000
+        return bucket_of(span_of(cell[1], now_s), now_s)
 
     def _states(self, scopes: ScopedWindows) -> tuple[WindowState, ...]:
-        now = self._now()
-        return tuple(
-            WindowState(scope, w, self._used(cell), w.seconds * 1000 - now % (w.seconds * 1000))
-            for scope, w, cell in self._cells(scopes)
-        )
+        return tuple(self._state(cell) for cell in self._cells(scopes))
 
-    def _cost(self, window: Window, tokens: int) -> int:
-        return 1 if window.meter is Meter.REQUESTS else tokens
+    def _state(self, cell: Cell) -> WindowState:
+        scope, window = cell
+        now_ms = self._now()
+        span = span_of(window, now_ms / 1000)
+        return WindowState(scope, window, self._used(cell), reset_ms(span, now_ms))
 
-    def _full(self, ask: Ask, meter: Meter) -> bool:
-        cost = 1 if meter is Meter.REQUESTS else ask.units.tokens
-        return cost > 0 and any(
-            window.meter is meter and self._used(cell) + cost > window.limit
-            for _, window, cell in self._cells(ask.scopes)
-        )
+    def _full(self, ask: Ask) -> list[tuple[WindowState, int]]:
+        found = []
+        for cell in self._cells(ask.scopes):
+            amount = amount_of(cell[1].meter, ask.units, ask.prices)
+            if amount and self._used(cell) + amount > cell[1].limit:
+                found.append((self._state(cell), amount))
+        return found
 
-    def _refused(self, ask: Ask) -> Refused:
-        states, tokens = self._states(ask.scopes), ask.units.tokens
-        full = [
-            (self._cost(s.window, tokens) > s.window.limit, s.reset_ms, s)
-            for s in states
-            if self._cost(s.window, tokens)
-            and s.used + self._cost(s.window, tokens) > s.window.limit
-        ]
-        return Refused(states, max(full, key=lambda ranked: ranked[:2])[2])
-
-    def _charge(self, ask: Ask, tokens: int) -> list[tuple[Cell, int, int]]:
+    def _charge(self, ask: Ask, *, with_work: bool) -> list[tuple[Cell, int, int]]:
         charges = []
-        for _, window, cell in self._cells(ask.scopes):
-            amount = self._cost(window, tokens)
+        for cell in self._cells(ask.scopes):
+            charged = with_work or cell[1].meter is Meter.REQUESTS
+            amount = amount_of(cell[1].meter, ask.units, ask.prices) if charged else 0
             self.counters[cell] = (self._bucket(cell), self._used(cell) + amount)
             charges.append((cell, self._bucket(cell), amount))
         return charges
@@ -221,8 +216,10 @@ class InMemoryAdmission:
         if reservation is None:
             return None
         for cell, bucket, reserved in reservation.charges:
-            is_request = cell[1] == Meter.REQUESTS.value
-            actual = (0 if refund else 1) if is_request else units.tokens
+            meter = cell[1].meter
+            actual = amount_of(meter, units, reservation.ask.prices)
+            if meter is Meter.CONCURRENCY or (meter is Meter.REQUESTS and refund):
+                actual = 0
             difference = actual - reserved
             if difference > 0 or bucket == self._bucket(cell):
                 count = max(0, self._used(cell) + difference)

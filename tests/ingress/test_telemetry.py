@@ -53,9 +53,16 @@ def test_what_happened_is_counted_by_model_status_and_kind(telemetry):
 
 def test_a_refusal_is_counted_by_its_reason(telemetry):
     full = WindowState("tenant:t", Window(Meter.TOKENS, 60, 10), 10, 500)
-    telemetry.admitted(World().call(), Refused((full,), full))
+    telemetry.admitted(World().call(), Refused((full,), full, 5))
     telemetry.flush()
     assert Metric.made["carillon_admissions"].values == {("refused", "tokens/60s"): 1}
+
+
+def test_what_a_watched_window_would_have_refused_is_counted(telemetry):
+    full = WindowState("tenant:t", Window(Meter.TOKENS, 60, 10, watched=True), 12, 500)
+    telemetry.admitted(World().call(), Admitted((full,), (full,)))
+    telemetry.flush()
+    assert Metric.made["carillon_watched_refusals"].values == {("tokens/60s",): 1}
 
 
 def test_the_access_log_has_a_json_line_per_request_with_both_ids(telemetry, tmp_path):
