@@ -41,6 +41,7 @@ from ingress.exchange import Exchange, validate
 from ingress.files import listing
 from ingress.job_kind import JobQueue
 from ingress.media.delivery import media_response
+from ingress.media.origin import origin_of
 from ingress.media.store import MediaStore
 from ingress.path import RequestPath, Stream
 from ingress.rendering import openai_body
@@ -174,8 +175,13 @@ class VideoEndpoints:
         return json_response(listing(data, has_more=page.has_more))
 
     async def show(self, exchange: Exchange) -> Response:
+        """The video object; when it is completed, with a URL for players that send no key."""
         principal = await self._path.authorize(exchange.key, Scope.INFERENCE)
-        return _answer(exchange, await self._own(exchange, principal))
+        job = await self._own(exchange, principal)
+        if job.status is not JobStatus.COMPLETED:
+            return _answer(exchange, job)
+        url = await self._url(exchange, principal, job)
+        return json_response(video_object(job) | {"url": url})
 
     async def delete(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.INFERENCE)
@@ -314,6 +320,14 @@ class VideoEndpoints:
             principal.tenant_id, principal.plan, request.input_reference, media_type
         )
         return media.hash
+
+    async def _url(self, exchange: Exchange, principal: Principal, job: Job) -> str | None:
+        """Signed for a while; None when the content has expired."""
+        try:
+            media = await self._media.find(principal.tenant_id, job.result["video"])
+        except NotFound:
+            return None
+        return self._media.url(media, origin_of(exchange))
 
     async def _bytes(self, principal: Principal, blob: str) -> bytes:
         try:

@@ -319,6 +319,14 @@ async def test_content_in_parts_and_only_when_it_changed(client):
     assert (unknown.status_code, error_of(unknown)["param"]) == (400, "variant")
 
 
+async def test_players_without_a_key_get_a_signed_url(client):
+    video = await ended(client, (await begun(client))["id"])
+    content = await client.get(f"{VIDEOS}/{video['id']}/content")
+    assert video["url"].startswith("http://test/media/")
+    played = await client.get(video["url"], headers={"authorization": "", "range": "bytes=4-7"})
+    assert (played.status_code, played.content) == (206, content.content[4:8])
+
+
 async def test_content_that_is_not_there_yet_or_no_longer(world, key, client):
     world.studio.hold_at = 1
     video = await begun(client)
@@ -337,6 +345,7 @@ async def test_content_that_is_not_there_yet_or_no_longer(world, key, client):
     late = await client.get(url)
     assert late.status_code == 404
     assert "expired" in error_of(late)["message"]
+    assert (await client.get(f"{VIDEOS}/{video['id']}")).json()["url"] is None
     assert (await client.delete(f"{VIDEOS}/{video['id']}")).status_code == 200
 
 

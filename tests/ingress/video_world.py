@@ -33,6 +33,7 @@ from ingress.catalog import Catalog
 from ingress.fetch import FetchSettings, MediaFetcher
 from ingress.files import Files
 from ingress.media.blobs import Blobs
+from ingress.media.delivery import Delivery
 from ingress.media.library import Library
 from ingress.media.signing import UrlSigner
 from ingress.media.store import MediaStore
@@ -219,6 +220,7 @@ class VideoWorld:
             ),
             Files(self.path, files, self.store),
             Library(self.path, self.store, 100_000),
+            Delivery(self.store),
         )
         endpoints = [endpoint for part in parts for endpoint in part.endpoints()]
         self.application = Application(endpoints, "test")
