@@ -76,6 +76,7 @@ class Gateway:
             receipts=ReceiptSigner(governed.pepper),
             admission=governed.admission,
             limits=governed.limits,
+            prices=governed.prices,
             ledger=LedgerWriter(governed.valkey, governed.database, args.stores.prefix),
             readiness=governed.readiness,
             checks={

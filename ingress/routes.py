@@ -14,6 +14,7 @@ from auth.identity import Identity
 from auth.jobs import JobBook
 from auth.ledger import LedgerWriter
 from auth.plans import Limits
+from auth.prices import PriceBook
 from auth.receipts import ReceiptSigner
 from auth.usage import Usage
 from auth.valkey import ValkeyAdmission
@@ -28,6 +29,7 @@ from ingress.endpoint import Endpoint
 from ingress.files import Files
 from ingress.forecast import ForecastEndpoints
 from ingress.fraud import FraudEndpoints
+from ingress.headroom import Headroom
 from ingress.health import Health
 from ingress.images import Images
 from ingress.job_kind import JobQueue
@@ -67,6 +69,7 @@ class Services:
     receipts: ReceiptSigner
     admission: ValkeyAdmission
     limits: Limits
+    prices: PriceBook
     ledger: LedgerWriter
     readiness: Readiness
     checks: Mapping[str, Callable[[], Awaitable[None]]]
@@ -135,6 +138,5 @@ def _videos(path: RequestPath, catalog: Catalog, services: Services) -> VideoEnd
         services.queue,
         services.media,
         VideoForms(services.files, services.media, services.remote),
-        services.admission,
-        services.limits,
+        Headroom(services.admission, services.limits, services.prices),
     )

@@ -11,17 +11,13 @@ is found here, it is written down and handed over, and its call takes the reques
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from auth.admission import Refused, WindowState
-from auth.amounts import amount_of
 from auth.jobs import Job, JobBook, JobStatus
-from auth.plans import Limits, Meter, ScopedWindows
 from auth.principal import Principal, Scope
-from auth.quota import refusal
 from core.errors import Conflict, InvalidRequest, LimitReached, NotFound
 from core.pictures import MEDIA_TYPES, picture_header
 from core.videos import (
@@ -32,13 +28,13 @@ from core.videos import (
     shot_of,
     sides,
 )
-from core.work import WorkUnits
 from ingress.accounts import page_of
 from ingress.call import CachePolicy
 from ingress.catalog import Catalog, ServedModel
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange, validate
 from ingress.files import listing
+from ingress.headroom import Headroom
 from ingress.job_kind import JobQueue
 from ingress.media.delivery import media_response
 from ingress.media.origin import origin_of
@@ -62,12 +58,6 @@ SEED_BITS = 31
 VARIANTS = ("video", "thumbnail", "spritesheet")
 ORDERS = ("asc", "desc")
 PRIVATE = {"cache-control": "private, no-cache"}
-
-
-class Windows(Protocol):
-    """Where windows stand. See `auth.valkey`."""
-
-    async def standing(self, scopes: ScopedWindows) -> tuple[WindowState, ...]: ...
 
 
 class RemixRequest(BaseModel):
@@ -109,8 +99,7 @@ class VideoEndpoints:
         queue: JobQueue,
         media: MediaStore,
         forms: VideoForms,
-        windows: Windows,
-        limits: Limits,
+        headroom: Headroom,
     ) -> None:
         self._path = path
         self._catalog = catalog
@@ -118,8 +107,7 @@ class VideoEndpoints:
         self._queue = queue
         self._media = media
         self._forms = forms
-        self._windows = windows
-        self._limits = limits
+        self._headroom = headroom
 
     def endpoints(self) -> list[Endpoint]:
         one = "/v1/videos/{video_id}"
@@ -276,7 +264,8 @@ class VideoEndpoints:
         principal.require_model(model.card.id)
         shot = shot_of(request, VideoLimits.of(model.card))
         await self._media.require_room(principal)
-        await self._require_windows(principal, shot.units)
+        await self._headroom.require(principal, model.card.id, shot.units)
+        await self._require_places(principal)
         reference = await self._kept(principal, request)
         cache = CachePolicy.from_header(exchange.http.headers.get("cache-control"))
         job = await self._book.add(
@@ -297,17 +286,8 @@ class VideoEndpoints:
         await self._queue.enqueue(job)
         return job
 
-    async def _require_windows(self, principal: Principal, units: WorkUnits) -> None:
-        """Room for this work now, and not too many jobs that wait already.
-
-        Raises LimitReached. Nothing is taken: the job's call is what is admitted.
-        """
-        standing = await self._windows.standing(self._limits.scopes(principal))
-        for state in standing:
-            amount = amount_of(state.window.meter, units, {})
-            running = state.window.meter is Meter.CONCURRENCY
-            if amount > state.remaining and not running and not state.window.watched:
-                raise refusal(Refused(standing, state, amount))
+    async def _require_places(self, principal: Principal) -> None:
+        """Raises LimitReached when too many of a tenant's videos wait already."""
         if await self._book.unfinished(principal.tenant_id, KIND) >= MAX_WAITING:
             raise LimitReached(f"{MAX_WAITING} videos are under way already", None, RETRY_S)
 

@@ -260,6 +260,18 @@ async def test_a_full_window_is_said_at_once_and_one_that_fills_later_is_waited_
         waiting.cancel()
 
 
+@pytest.mark.parametrize(("plan", "told"), [("poor", "money"), ("brief", "video_pixel_ms")])
+async def test_what_would_not_fit_the_budget_is_refused_at_once(world, plan, told):
+    async with world.http(await world.tenant(plan)) as client:
+        response = await client.post(VIDEOS, json={"prompt": "x", "size": "128x96"})
+        assert (response.status_code, error_of(response)["code"]) == (429, "insufficient_quota")
+        assert told in error_of(response)["message"]
+        assert response.headers["x-should-retry"] == "false"
+        assert (await ended(client, (await begun(client, seconds=0.25))["id"]))["status"] == (
+            "completed"
+        )
+
+
 async def test_a_tenant_has_only_so_many_videos_under_way(world, client, monkeypatch):
     monkeypatch.setattr("ingress.videos.MAX_WAITING", 2)
     world.runner.paused = True

@@ -21,7 +21,8 @@ from pydantic import SecretStr
 from auth.files import FileBook
 from auth.jobs import JobBook
 from auth.media import MediaOwnership
-from auth.plans import Limits, Meter, Plan, Window
+from auth.plans import DAY_S, MONTH_S, Limits, Meter, Plan, Window
+from auth.prices import PriceBook
 from core.errors import CarillonError, InvalidKey
 from core.model import Chunk, ModelCard
 from core.videos import VideoLimits, shot_of
@@ -32,6 +33,7 @@ from ingress.application import Application
 from ingress.catalog import Catalog
 from ingress.fetch import FetchSettings, MediaFetcher
 from ingress.files import Files
+from ingress.headroom import Headroom
 from ingress.media.blobs import Blobs
 from ingress.media.delivery import Delivery
 from ingress.media.library import Library
@@ -48,8 +50,11 @@ from tests.fakes.dispatch import Salts, SilentTelemetry, principal
 PEPPER = SecretStr("pepper-of-the-tests-0123456789")
 PLANS = {
     "open": Plan("open", (), retention_days=30),
+    "poor": Plan("poor", (Window(Meter.MONEY, MONTH_S, 10_000_000),)),
+    "brief": Plan("brief", (Window(Meter.VIDEO_PIXEL_MS, DAY_S, 40_000_000),)),
     "small": Plan("small", (Window(Meter.REQUESTS, 60, 2),), storage_bytes=100_000),
 }
+PRICES = PriceBook(models={"starter-video": {"video_pixel_ms": 1000}})
 LIMITS = {"sizes": ["64x64", "128x96"], "fps": [4, 8, 16], "max_frames": 17}
 CATALOG = Catalog(
     [
@@ -215,8 +220,7 @@ class VideoWorld:
                 self.runner,
                 self.store,
                 forms,
-                self.admission,
-                limits,
+                Headroom(self.admission, limits, PRICES),
             ),
             Files(self.path, files, self.store),
             Library(self.path, self.store, 100_000),

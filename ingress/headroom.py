@@ -1,0 +1,43 @@
+"""Headroom: whether work would be admitted now, asked before it is put off.
+
+Place in the path: before it, for jobs: their calls are admitted later, when nobody is there to be
+told. It takes nothing. What admission says then is what counts.
+"""
+
+from typing import Protocol
+
+from auth.admission import Refused, WindowState
+from auth.amounts import amount_of
+from auth.plans import Limits, Meter, ScopedWindows
+from auth.prices import PriceBook
+from auth.principal import Principal
+from auth.quota import refusal
+from core.work import WorkUnits
+
+
+class Windows(Protocol):
+    """Where windows stand. See `auth.valkey`."""
+
+    async def standing(self, scopes: ScopedWindows) -> tuple[WindowState, ...]: ...
+
+
+class Headroom:
+    """Every window of a principal, against work of a known size."""
+
+    def __init__(self, windows: Windows, limits: Limits, prices: PriceBook) -> None:
+        self._windows = windows
+        self._limits = limits
+        self._prices = prices
+
+    async def require(self, principal: Principal, model_id: str, units: WorkUnits) -> None:
+        """Raises LimitReached for the first window that has no room for `units` of a model.
+
+        What runs at this moment will have ended when a job's turn comes, so it does not count.
+        """
+        prices = self._prices.of(model_id)
+        standing = await self._windows.standing(self._limits.scopes(principal))
+        for state in standing:
+            amount = amount_of(state.window.meter, units, prices)
+            running = state.window.meter is Meter.CONCURRENCY
+            if amount > state.remaining and not running and not state.window.watched:
+                raise refusal(Refused(standing, state, amount))
