@@ -29,6 +29,7 @@ CARD = ModelCard(id="tiny", spec="deployments.video:SPEC", limits=LIMITS)
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     import torch
+
     from models.starter_video.networks import (
         new_autoencoder,
         new_denoiser,
