@@ -15,6 +15,7 @@ from ray.serve import Application as ServeApplication
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from auth.files import FileBook
+from auth.idempotency import IdempotencyBook
 from auth.identify import Identifier
 from auth.identity import Identity
 from auth.identity_settings import IdentitySettings
@@ -31,6 +32,7 @@ from graphs.scaling import published
 from ingress.application import Application
 from ingress.catalog import Catalog
 from ingress.fetch import FetchSettings, MediaFetcher
+from ingress.idempotency import Idempotency
 from ingress.remote_media import RemoteMedia
 from ingress.routes import Services, endpoints
 
@@ -74,6 +76,9 @@ class Gateway:
             identity=identity,
             usage=Usage(governed.database),
             receipts=ReceiptSigner(governed.pepper),
+            idempotency=Idempotency(
+                self.path, IdempotencyBook(governed.valkey, args.stores.prefix, args.lease_s)
+            ),
             admission=governed.admission,
             limits=governed.limits,
             prices=governed.prices,

@@ -74,6 +74,7 @@ class Accounts:
                 "Create a key; shown once",
                 KeyRequest,
                 status=201,
+                shown_once=True,
             ),
             Endpoint("GET", "/v1/api-keys", self.list, "Keys of this tenant"),
             Endpoint("DELETE", "/v1/api-keys/{key_id}", self.revoke, "Revoke a key at once"),
@@ -84,6 +85,7 @@ class Accounts:
                 "A successor with the same rights; shown once",
                 RotateRequest,
                 status=201,
+                shown_once=True,
             ),
             Endpoint(
                 "POST", "/v1/api-keys/verify", self.verify, "Whether a key is good", VerifyRequest

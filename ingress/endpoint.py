@@ -30,7 +30,8 @@ class Endpoint:
     Args:
         request: pydantic type of a JSON body, for the OpenAPI document.
         public: answers without credentials.
-        statuses: what it can answer besides 200, for the OpenAPI document.
+        status: of an answer that is no error.
+        shown_once: the answer holds a secret: it is never kept, not even for a retry.
     """
 
     method: str
@@ -42,6 +43,7 @@ class Endpoint:
     status: int = 200
     error_body: ErrorBody = openai_body
     max_body_bytes: int = 20 * 2**20
+    shown_once: bool = False
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer; every failure is rendered, none shows a traceback."""

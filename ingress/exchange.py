@@ -39,6 +39,7 @@ class Exchange:
         self.trace_id = self.http.headers.get("x-request-id", self.request_id)[:TRACE_ID_LENGTH]
         self.headers: dict[str, str] = {}
         self._max_body_bytes = max_body_bytes
+        self._body: bytes | None = None
 
     @property
     def key(self) -> str | None:
@@ -52,7 +53,12 @@ class Exchange:
         return str(self.http.scope["path"] if route is None else route.path)
 
     async def body(self) -> bytes:
-        """The whole body. Raises BodyTooLarge before reading past the limit."""
+        """The whole body, read once. Raises BodyTooLarge before reading past the limit."""
+        if self._body is None:
+            self._body = await self._read()
+        return self._body
+
+    async def _read(self) -> bytes:
         declared = self.http.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > self._max_body_bytes:
             raise self._too_large()

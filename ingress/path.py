@@ -140,16 +140,27 @@ class RequestPath:
         principal.require(scope)
         return principal
 
+    async def recognise(self, key: str | None) -> Principal:
+        """Whom `key` acts for at this moment, whatever it may do.
+
+        Raises Unauthenticated, InvalidKey.
+        """
+        if key is None:
+            raise Unauthenticated(NO_KEY)
+        principal = await self._identifier.identify(key)
+        if await self._identifier.is_current(principal):
+            return principal
+        self._identifier.forget(key, principal)
+        return await self._identifier.identify(key)
+
     async def authorize(self, key: str | None, scope: Scope) -> Principal:
         """Step 2 of every request that is not admitted: as `identify`, and current at this moment.
 
         A revoked key must not list or make keys for as long as somebody remembers it.
         """
-        principal = await self.identify(key, scope)
-        if await self._identifier.is_current(principal):
-            return principal
-        self._identifier.forget(key or "", principal)
-        return await self.identify(key, scope)
+        principal = await self.recognise(key)
+        principal.require(scope)
+        return principal
 
     async def answer(self, call: Call, key: str | None, principal: Principal) -> Answer:
         """Steps 3 to 5 for a whole answer."""

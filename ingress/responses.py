@@ -3,7 +3,7 @@
 Place in the path: after the request path, before the socket. Bytes pass through unread.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -39,10 +39,16 @@ class StreamResponse(Response):
         self.background = None
         self.media_type = stream.media_type
         self.body = b""
+        self._stream = stream
         self._pieces = stream.pieces
         self._error_body = error_body
         self.init_headers({"cache-control": "no-cache", "x-accel-buffering": "no"})
         self.raw_headers = [pair for pair in self.raw_headers if pair[0] != b"content-length"]
+
+    def through(self, relay: Callable[[Stream], AsyncGenerator[bytes, None]]) -> "StreamResponse":
+        """The same response over pieces that `relay` passes on."""
+        stream = Stream(relay(self._stream), self._stream.media_type)
+        return StreamResponse(stream, self._error_body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})

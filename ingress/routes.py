@@ -31,6 +31,7 @@ from ingress.forecast import ForecastEndpoints
 from ingress.fraud import FraudEndpoints
 from ingress.headroom import Headroom
 from ingress.health import Health
+from ingress.idempotency import Idempotency
 from ingress.images import Images
 from ingress.job_kind import JobQueue
 from ingress.media.delivery import Delivery
@@ -67,6 +68,7 @@ class Services:
     identity: Identity
     usage: Usage
     receipts: ReceiptSigner
+    idempotency: Idempotency
     admission: ValkeyAdmission
     limits: Limits
     prices: PriceBook
@@ -87,7 +89,8 @@ class Services:
 
 def endpoints(catalog: Catalog, services: Services) -> list[Endpoint]:
     """All routes for the models of `catalog`, hottest first."""
-    return [endpoint for part in _parts(catalog, services) for endpoint in part.endpoints()]
+    once = services.idempotency.applied
+    return [once(endpoint) for part in _parts(catalog, services) for endpoint in part.endpoints()]
 
 
 def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:

@@ -91,6 +91,7 @@ class TenantAdministration:
                 "Invite somebody into any tenant",
                 OwnerInvitation,
                 status=201,
+                shown_once=True,
             ),
             Endpoint("GET", USER, self.user, "One user"),
             Endpoint(

@@ -77,6 +77,7 @@ class TenantEndpoints:
                 "Invite somebody; the token is shown once",
                 InvitationRequest,
                 status=201,
+                shown_once=True,
             ),
             Endpoint("GET", INVITATIONS, self.invitations, "Its invitations"),
             Endpoint(

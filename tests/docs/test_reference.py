@@ -174,6 +174,7 @@ def test_every_model_has_its_row(config, name, heading):
 def every_endpoint() -> list[Endpoint]:
     """The gateway's table, without a gateway: handlers are not called."""
     made: dict[str, Any] = {field.name: Mock() for field in fields(Services)}
+    made["idempotency"].applied = lambda endpoint: endpoint
     services = Services(**(made | {"upload_bytes": 1}))
     return Application(endpoints(Catalog([]), services), "0").endpoints
 

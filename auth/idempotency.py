@@ -1,0 +1,85 @@
+"""Idempotency keys: which requests were made already, and what was answered.
+
+Place in the path: around the whole of it, for POSTs that carry the header (draft-ietf-httpapi-
+idempotency-key-header). Entries live in Valkey, per caller. This module keeps bytes and decides
+nothing about HTTP.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from auth.pipeline import Pipeline
+from auth.scripts import Script
+
+CLAIM = Script("claim")
+CONCLUDE = Script("conclude")
+DAY_S = 86_400.0
+
+
+class Claim(StrEnum):
+    """What came of claiming a key."""
+
+    CLAIMED = "claimed"
+    """It is the caller's: do the work, and keep the answer or give the claim up."""
+    RUNNING = "running"
+    """The same request is being answered."""
+    ENDED = "ended"
+    """It was answered: here is what was kept."""
+    OTHER = "other"
+    """The key was used for another request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The reply to a claim; `kept` only when it has ended."""
+
+    claim: Claim
+    kept: bytes = b""
+
+
+class IdempotencyBook:
+    """Every method raises StoreUnavailable.
+
+    Args:
+        store: connection to Valkey.
+        prefix: begins every key.
+        lease_s: how long a claim stands that nobody renews: its process was killed.
+        keep_s: how long answers are kept.
+    """
+
+    def __init__(
+        self,
+        store: Pipeline,
+        prefix: str = "carillon",
+        lease_s: float = 60.0,
+        keep_s: float = DAY_S,
+    ) -> None:
+        self._store = store
+        self._prefix = prefix
+        self.lease_s = lease_s
+        self._keep_ms = int(keep_s * 1000)
+
+    async def claim(self, name: str, fingerprint: bytes, owner: str) -> Claimed:
+        """Claim the key `name` for the request of that fingerprint."""
+        reply = await CLAIM.run(
+            self._store, (self._key(name),), (fingerprint, owner, int(self.lease_s * 1000))
+        )
+        return Claimed(Claim(reply[0].decode()), reply[1] if len(reply) > 1 else b"")
+
+    async def renew(self, name: str, owner: str) -> None:
+        """The work takes longer."""
+        await self._conclude(name, owner, int(self.lease_s * 1000))
+
+    async def keep(self, name: str, owner: str, kept: bytes) -> None:
+        """The work is done; this is what others are told."""
+        await self._conclude(name, owner, self._keep_ms, kept)
+
+    async def give_up(self, name: str, owner: str) -> None:
+        """The work failed: the next request with this key may try."""
+        await self._conclude(name, owner, 0)
+
+    async def _conclude(self, name: str, owner: str, expires_ms: int, kept: bytes = b"") -> None:
+        await CONCLUDE.run(self._store, (self._key(name),), (owner, expires_ms, kept))
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}:idempotency:{name}"
