@@ -343,8 +343,9 @@ def other_make(tmp_path_factory):
         LTXPipeline,
         LTXVideoTransformer3DModel,
     )
-    from models.starter_video.words import build
     from transformers import T5Config, T5EncoderModel
+
+    from models.starter_video.words import build
 
     tokenizer = build(0)
     pipeline = LTXPipeline(

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
@@ -53,7 +54,7 @@ class Once:
     def calls(self) -> int:
         return len(self.world.dispatcher.calls)
 
-    async def post(self, key: str | None, path: str = CHAT, **request) -> httpx.Response:
+    async def post(self, key: str | None, path: str = CHAT, **request: Any) -> httpx.Response:
         headers = {} if key is None else {"idempotency-key": key}
         return await self.http.post(path, headers=headers, **request or {"json": HELLO})
 
@@ -134,7 +135,7 @@ async def test_who_has_no_key_gets_no_answer_of_another(once: Once):
 
 
 async def test_streams_replay_as_they_were(once: Once):
-    asked = {"json": HELLO | {"stream": True}}
+    asked: dict[str, Any] = {"json": HELLO | {"stream": True}}
     first, second = await once.post("a", **asked), await once.post("a", **asked)
     assert first.content == b"data: 1\n\ndata: 2\n\ndata: [DONE]\n\n"
     assert second.content == first.content
@@ -142,7 +143,9 @@ async def test_streams_replay_as_they_were(once: Once):
     assert (once.calls, second.headers["idempotency-replayed"]) == (1, "true")
 
 
-async def test_a_stream_whose_caller_went_away_is_finished_for_the_retry(once: Once):
+async def test_a_stream_whose_caller_went_away_is_finished_for_the_retry(
+    once: Once, monkeypatch: pytest.MonkeyPatch
+):
     gate, scripted = asyncio.Event(), once.world.dispatcher.stream
 
     async def slow(call, context):
@@ -150,8 +153,8 @@ async def test_a_stream_whose_caller_went_away_is_finished_for_the_retry(once: O
             yield chunk
             await gate.wait()
 
-    once.world.dispatcher.stream = slow
-    asked = {"json": HELLO | {"stream": True}}
+    monkeypatch.setattr(once.world.dispatcher, "stream", slow)
+    asked: dict[str, Any] = {"json": HELLO | {"stream": True}}
     caller = asyncio.create_task(once.post("a", **asked))
     await _until(lambda: once.calls == 1)
     await asyncio.sleep(0.05)
@@ -210,7 +213,7 @@ async def test_who_waits_too_long_is_told_to_ask_again(pipeline: Pipeline, prefi
 async def test_a_failure_is_not_kept(once: Once, stream: bool):
     once.world.dispatcher.error = ModelUnavailable("not now", retry_after_s=1)
     once.world.dispatcher.error_after = 1
-    asked = {"json": HELLO | {"stream": stream}}
+    asked: dict[str, Any] = {"json": HELLO | {"stream": stream}}
     failed = await once.post("a", **asked)
     assert failed.status_code == (200 if stream else 503)
     assert b"not now" in failed.content
@@ -300,4 +303,4 @@ async def _names(once: Once) -> list[bytes]:
     _, names = await once.book._store.call(
         "SCAN", 0, "MATCH", f"{once.book._prefix}:idempotency:*", "COUNT", 10_000
     )
-    return names
+    return list(names)
