@@ -147,8 +147,7 @@ class Batches:
         return lines
 
     async def _content(self, tenant_id: str, blob: str) -> bytes:
-        media = await self._media.find(tenant_id, blob)
-        return b"".join([part async for part in self._media.pieces(media, 0, media.bytes)])
+        return await self._media.read(await self._media.find(tenant_id, blob))
 
     async def _keep(self, principal: Principal, lines: list[Line]) -> str | None:
         if not lines:

@@ -132,7 +132,8 @@ class Videos:
     async def _call(self, job: Job) -> Call:
         document = job.request["asked"] | {"model": job.model, "stream": True}
         if job.request["reference"] is not None:
-            document["input_reference"] = await self._content(job, job.request["reference"])
+            media = await self._media.find(job.tenant_id, job.request["reference"])
+            document["input_reference"] = await self._media.read(media)
         return call_of(
             self.catalog,
             "animate",
@@ -143,10 +144,6 @@ class Videos:
             cache=CachePolicy(*job.request["cache"]),
             durable=True,
         )
-
-    async def _content(self, job: Job, blob: str) -> bytes:
-        media = await self._media.find(job.tenant_id, blob)
-        return b"".join([part async for part in self._media.pieces(media, 0, media.bytes)])
 
     async def _keep(self, principal: Principal, made: Event) -> Outcome:
         """The files into the tenant's media; the row keeps their names."""

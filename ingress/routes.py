@@ -48,7 +48,9 @@ from ingress.tenant_administration import TenantAdministration
 from ingress.tenants import TenantEndpoints
 from ingress.usage import UsageEndpoints
 from ingress.users import UserEndpoints
+from ingress.video_aliases import VideoAliases
 from ingress.video_forms import VideoForms
+from ingress.video_jobs import VideoJobs
 from ingress.videos import VideoEndpoints
 from ingress.vision import VisionEndpoints
 
@@ -102,7 +104,7 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
     yield openai
     yield Images(path, catalog, services.media)
     yield VisionEndpoints(path, catalog, services.remote)
-    yield _videos(path, catalog, services)
+    yield from _videos(path, catalog, services)
     yield AudioEndpoints(path, catalog)
     yield FraudEndpoints(path, catalog)
     yield ForecastEndpoints(path, catalog)
@@ -133,13 +135,9 @@ def _people(path: RequestPath, identity: Identity) -> list[Part]:
     ]
 
 
-def _videos(path: RequestPath, catalog: Catalog, services: Services) -> VideoEndpoints:
-    return VideoEndpoints(
-        path,
-        catalog,
-        services.jobs,
-        services.queue,
-        services.media,
-        VideoForms(services.files, services.media, services.remote),
-        Headroom(services.admission, services.limits, services.prices),
-    )
+def _videos(path: RequestPath, catalog: Catalog, services: Services) -> Iterator[Part]:
+    headroom = Headroom(services.admission, services.limits, services.prices)
+    jobs = VideoJobs(catalog, services.jobs, services.queue, services.media, headroom)
+    forms = VideoForms(services.files, services.media, services.remote)
+    yield VideoEndpoints(path, services.jobs, services.media, jobs, forms)
+    yield VideoAliases(path, jobs)

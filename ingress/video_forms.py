@@ -57,7 +57,7 @@ class VideoForms:
             raise InvalidRequest("no such file", f"{REFERENCE}.file_id") from error
         if media.bytes > MAX_BYTES:
             raise InvalidRequest(f"the file has more than {MAX_BYTES} bytes", REFERENCE)
-        return b"".join([part async for part in self._media.pieces(media, 0, media.bytes)])
+        return await self._media.read(media)
 
 
 async def _form(exchange: Exchange) -> dict[str, Any]:

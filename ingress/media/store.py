@@ -156,6 +156,10 @@ class MediaStore:
         """The bytes from `start` up to `end`, a bounded piece at a time."""
         return self._blobs.pieces(media.hash, start, end)
 
+    async def read(self, media: OwnedMedia) -> bytes:
+        """All the bytes, for media that are known to be small enough for memory."""
+        return b"".join([piece async for piece in self.pieces(media, 0, media.bytes)])
+
     def signed(self, media: OwnedMedia) -> SignedUrl:
         """A fresh URL path, and when it expires."""
         ends = None if media.expires_at is None else media.expires_at.timestamp()

@@ -273,7 +273,7 @@ async def test_what_would_not_fit_the_budget_is_refused_at_once(world, plan, tol
 
 
 async def test_a_tenant_has_only_so_many_videos_under_way(world, client, monkeypatch):
-    monkeypatch.setattr("ingress.videos.MAX_WAITING", 2)
+    monkeypatch.setattr("ingress.video_jobs.MAX_WAITING", 2)
     world.runner.paused = True
     first, _ = await begun(client), await begun(client, seed=8)
     response = await client.post(VIDEOS, json={"prompt": "x"})

@@ -42,7 +42,9 @@ from ingress.media.store import MediaStore
 from ingress.path import RequestPath
 from ingress.readiness import Readiness
 from ingress.remote_media import RemoteMedia
+from ingress.video_aliases import VideoAliases
 from ingress.video_forms import VideoForms
+from ingress.video_jobs import VideoJobs
 from ingress.videos import VideoEndpoints
 from tests.fakes.admission import InMemoryAdmission
 from tests.fakes.dispatch import Salts, SilentTelemetry, principal
@@ -212,16 +214,11 @@ class VideoWorld:
         files = FileBook(database)
         settings = FetchSettings(timeout_s=1.0)
         forms = VideoForms(files, self.store, RemoteMedia(MediaFetcher(settings)))
+        headroom = Headroom(self.admission, limits, PRICES)
+        jobs = VideoJobs(CATALOG, self.book, self.runner, self.store, headroom)
         parts = (
-            VideoEndpoints(
-                self.path,
-                CATALOG,
-                self.book,
-                self.runner,
-                self.store,
-                forms,
-                Headroom(self.admission, limits, PRICES),
-            ),
+            VideoEndpoints(self.path, self.book, self.store, jobs, forms),
+            VideoAliases(self.path, jobs),
             Files(self.path, files, self.store),
             Library(self.path, self.store, 100_000),
             Delivery(self.store),
