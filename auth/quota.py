@@ -15,7 +15,7 @@ Fail modes, the one table:
                             that ends with an error event
 """
 
-from auth.admission import Refused
+from auth.admission import Refused, WindowState
 from auth.plans import DAY_S, HOUR_S, MINUTE_S, MONTH_S, NANO, Meter, Window
 from core.errors import BudgetSpent, LimitReached
 
@@ -31,7 +31,11 @@ def refusal(verdict: Refused) -> LimitReached:
     A window of a day or more is a spent budget: clients are told not to retry soon. So is a
     request that would not fit an empty window: no wait helps it.
     """
-    state = verdict.blocking
+    return refused_for(verdict.blocking, verdict.amount)
+
+
+def refused_for(state: WindowState, amount: int) -> LimitReached:
+    """What a window says to a request for more than it has left."""
     window = state.window
     owner = OWNERS.get(state.scope.partition(":")[0], "your plan")
     allowance = f"{owner} allows {_amount(window, window.limit)}"
@@ -40,8 +44,8 @@ def refusal(verdict: Refused) -> LimitReached:
         return LimitReached(text, None, RUNNING_RETRY_S)
     allowance += f" per {SPANS.get(window.seconds, f'{window.seconds} s')}"
     opens_s = state.reset_ms / 1000
-    if verdict.amount > window.limit:
-        wanted = _amount(window, verdict.amount)
+    if amount > window.limit:
+        wanted = _amount(window, amount)
         text = f"Request too large: {allowance}, and it may need {wanted}."
         if window.meter is not Meter.TOKENS:
             return BudgetSpent(text, None, opens_s)

@@ -231,6 +231,11 @@ class ValkeyAdmission:
                 position += 2
         return _states(shapes, used, now_ms)
 
+    async def is_cached(self, tenant_id: str, cache_key: str) -> bool:
+        """Whether an answer is there; it does not count as a look-up. Raises StoreUnavailable."""
+        name = f"{self._prefix}:cache:{tenant_id}:{cache_key}"
+        return bool(await self._store.call("EXISTS", name))
+
     async def cache_stats(self, tenant_id: str | None = None) -> CacheStats:
         """Live entries, and hits and misses since the store began. Raises StoreUnavailable."""
         tenants = [tenant_id] if tenant_id is not None else await self._cache_tenants()

@@ -26,6 +26,7 @@ from ingress.batches import BatchEndpoints
 from ingress.catalog import Catalog
 from ingress.cluster import ClusterEndpoints
 from ingress.endpoint import Endpoint
+from ingress.explain import Explain
 from ingress.files import Files
 from ingress.forecast import ForecastEndpoints
 from ingress.fraud import FraudEndpoints
@@ -111,6 +112,14 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
     yield accounts
     yield usage
     yield Receipts(path, services.usage, services.receipts)
+    yield Explain(
+        path,
+        catalog,
+        services.admission,
+        services.limits,
+        services.prices,
+        services.readiness,
+    )
     yield administration
     yield Health(path, catalog, services.readiness, services.checks, administration.ledger_lag)
     yield Delivery(services.media)

@@ -1,0 +1,192 @@
+"""`POST /v1/explain`: what would happen to a request, without it happening.
+
+Place in the path: beside it, asking each step what it would say: who is calling, which windows
+would be charged how much and which of them are in the way, what it would cost, whether an answer is
+in the cache, which application would be called and in what state that is. Nothing is charged,
+counted or woken.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from auth.admission import WindowState
+from auth.amounts import amount_of
+from auth.plans import NANO, Limits, Meter
+from auth.prices import PriceBook, money_of
+from auth.principal import Principal, Scope
+from auth.quota import refused_for
+from auth.valkey import ValkeyAdmission
+from core.errors import CarillonError, InvalidRequest
+from core.work import WorkUnits
+from ingress.batch_endpoints import OPERATIONS
+from ingress.cache_key import cache_key
+from ingress.call import CachePolicy, Call
+from ingress.catalog import Catalog
+from ingress.endpoint import Endpoint
+from ingress.exchange import Exchange, call_of
+from ingress.path import RequestPath
+from ingress.readiness import Readiness
+from ingress.responses import json_response
+from ingress.usage import window_object
+
+
+class ExplainRequest(BaseModel):
+    """POST /v1/explain: a request, and where it would be sent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    endpoint: str | None = None
+    """Path, as `/v1/chat/completions`."""
+    operation: str | None = None
+    """Instead of a path: an operation of a model, as `/v1/models/{model}/{operation}` names it."""
+    request: dict[str, Any] = Field(default_factory=dict)
+    """The body that would be sent."""
+    cache_control: str | None = None
+
+
+class Explain:
+    """Handlers."""
+
+    def __init__(
+        self,
+        path: RequestPath,
+        catalog: Catalog,
+        admission: ValkeyAdmission,
+        limits: Limits,
+        prices: PriceBook,
+        readiness: Readiness,
+    ) -> None:
+        self._path = path
+        self._catalog = catalog
+        self._admission = admission
+        self._limits = limits
+        self._prices = prices
+        self._readiness = readiness
+
+    def endpoints(self) -> list[Endpoint]:
+        return [
+            Endpoint(
+                "POST", "/v1/explain", self.explain, "What a request would meet", ExplainRequest
+            )
+        ]
+
+    async def explain(self, exchange: Exchange) -> Response:
+        principal = await self._path.authorize(exchange.key, Scope.INFERENCE)
+        asked = await exchange.parse(ExplainRequest)
+        call = self._call(exchange, asked)
+        card = call.model.card
+        units = call.operation.estimate(call.request, card)
+        windows = await self._windows(principal, call, units)
+        problems = [window["refusal"] for window in windows if window["refusal"] is not None]
+        cache = await self._cache(principal, call)
+        return json_response(
+            {
+                "object": "explanation",
+                "principal": _principal(principal),
+                "model": card.id,
+                "operation": call.operation_name,
+                "allowed": _allowed(principal, card.id),
+                "units": units.nonzero(),
+                "price": self._price(card.id, units),
+                "windows": windows,
+                "cache": cache,
+                "route": self._route(card.application_name, card.wake_s),
+                "verdict": _verdict(_allowed(principal, card.id), cache, problems),
+            }
+        )
+
+    def _call(self, exchange: Exchange, asked: ExplainRequest) -> Call:
+        operation = asked.operation
+        if (operation is None) == (asked.endpoint is None):
+            raise InvalidRequest("say 'endpoint' or 'operation', and not both", "endpoint")
+        if operation is None:
+            operation = OPERATIONS.get(asked.endpoint or "")
+        if operation is None:
+            known = ", ".join(OPERATIONS)
+            raise InvalidRequest(f"'endpoint' is one of {known}; else say 'operation'", "endpoint")
+        return call_of(
+            self._catalog,
+            operation,
+            asked.request,
+            request_id=exchange.request_id,
+            trace_id=exchange.trace_id,
+            endpoint=exchange.endpoint,
+            cache=CachePolicy.from_header(asked.cache_control),
+        )
+
+    async def _windows(
+        self, principal: Principal, call: Call, units: WorkUnits
+    ) -> list[dict[str, Any]]:
+        """Every window as it stands, how much it would be charged, and what it would say."""
+        prices = self._prices.of(call.model.card.id)
+        states = await self._admission.standing(self._limits.scopes(principal))
+        return [_window(state, amount_of(state.window.meter, units, prices)) for state in states]
+
+    def _price(self, model_id: str, units: WorkUnits) -> dict[str, Any]:
+        """An upper bound: of what is reserved, not of what will be used."""
+        return {
+            "at_most": money_of(units, self._prices.of(model_id)) / NANO,
+            "currency": self._prices.currency,
+            "prices": self._prices.version,
+        }
+
+    async def _cache(self, principal: Principal, call: Call) -> str:
+        if not call.operation.cacheable or not call.cache.write:
+            return "NONE"
+        if not call.cache.read:
+            return "BYPASS"
+        key = cache_key(call.model.card, call.operation_name, call.request)
+        found = await self._admission.is_cached(principal.tenant_id, key)
+        return "HIT" if found else "MISS"
+
+    def _route(self, application: str, wake_s: float) -> dict[str, Any]:
+        state = self._readiness.of(application)
+        serving = state is not None and state.serving
+        asleep = state is not None and state.asleep
+        return {
+            "application": application,
+            "status": "not deployed" if state is None else state.status.lower(),
+            "replicas": 0 if state is None else state.replicas,
+            "asleep": asleep,
+            "expected_wait_s": 0.0 if serving else wake_s if asleep else None,
+        }
+
+
+def _window(state: WindowState, amount: int) -> dict[str, Any]:
+    refusal = None
+    if amount > state.remaining and amount and not state.window.watched:
+        refusal = refused_for(state, amount).message
+    scale = NANO if state.window.meter is Meter.MONEY else 1
+    charged = amount if scale == 1 else amount / scale
+    return window_object(state) | {"charged": charged, "refusal": refusal}
+
+
+def _principal(principal: Principal) -> dict[str, Any]:
+    return {
+        "tenant_id": principal.tenant_id,
+        "key_id": principal.key_id,
+        "user_id": principal.user_id,
+        "plan": principal.plan,
+        "tier": principal.tier,
+        "time_zone": principal.time_zone,
+        "scopes": sorted(principal.scopes),
+    }
+
+
+def _allowed(principal: Principal, model_id: str) -> bool:
+    try:
+        principal.require_model(model_id)
+    except CarillonError:
+        return False
+    return True
+
+
+def _verdict(allowed: bool, cache: str, problems: list[str]) -> dict[str, Any]:  # noqa: FBT001
+    """What admission would say now. A cached answer needs room for the request alone."""
+    if not allowed:
+        return {"admitted": False, "reason": "this API key does not allow the model"}
+    if problems and cache != "HIT":
+        return {"admitted": False, "reason": problems[0]}
+    return {"admitted": True, "reason": None}

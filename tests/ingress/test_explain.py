@@ -1,0 +1,173 @@
+"""What a request would meet: on real Valkey, and nothing of it happens."""
+
+import secrets
+from dataclasses import replace
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from auth.pipeline import Pipeline
+from auth.plans import DAY_S, MINUTE_S, Limits, Meter, Plan, Window
+from auth.prices import PriceBook
+from auth.valkey import ValkeyAdmission
+from core.model import ModelCard
+from ingress.application import Application
+from ingress.catalog import Catalog
+from ingress.explain import Explain
+from ingress.openai import OpenAI
+from ingress.path import RequestPath
+from ingress.readiness import ApplicationState, Readiness
+from tests.auth.servers import Valkey
+from tests.fakes.admission import EPOCH
+from tests.fakes.dispatch import (
+    KEY,
+    OneKeyIdentifier,
+    Salts,
+    ScriptedDispatcher,
+    SilentTelemetry,
+    principal,
+)
+
+CHAT = "/v1/chat/completions"
+HELLO = {"model": "echo", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 10}
+PLANS = {
+    "small": Plan(
+        "small",
+        (
+            Window(Meter.REQUESTS, MINUTE_S, 2),
+            Window(Meter.TOKENS, DAY_S, 1_000),
+            Window(Meter.MONEY, DAY_S, 10**9),
+        ),
+    )
+}
+PRICES = PriceBook("v9", "EUR", models={"echo": {"input_tokens": 10**9, "output_tokens": 10**9}})
+
+
+class Explained:
+    def __init__(self, pipeline: Pipeline):
+        self.who = principal()
+        self.store, self.prefix = pipeline, f"test-{secrets.token_hex(4)}"
+        self.admission = ValkeyAdmission(pipeline, self.prefix)
+        self.readiness = Readiness()
+        self.dispatcher = ScriptedDispatcher()
+        limits = Limits(PLANS)
+        self.identifier = OneKeyIdentifier(self.who)
+        path = RequestPath(
+            self.identifier,
+            self.admission,
+            limits,
+            self.dispatcher,
+            Salts(),
+            SilentTelemetry(),
+            prices=PRICES,
+        )
+        catalog = Catalog(
+            [
+                ModelCard(id="echo", spec="deployments.echo:SPEC"),
+                ModelCard(id="embed", spec="deployments.embeddings:SPEC", wake_s=7),
+            ]
+        )
+        explain = Explain(path, catalog, self.admission, limits, PRICES, self.readiness)
+        table = [*OpenAI(path, catalog).endpoints(), *explain.endpoints()]
+        self.http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(Application(table, "test")),
+            base_url="http://test",
+            headers={"authorization": f"Bearer {KEY}"},
+        )
+
+    async def of(self, request: object = HELLO, **fields: object) -> dict:
+        fields.setdefault("endpoint", CHAT)
+        response = await self.http.post("/v1/explain", json={"request": request} | fields)
+        assert response.status_code == 200, response.text
+        found: dict = response.json()
+        return found
+
+
+@pytest.fixture
+async def explained(valkey_server: Valkey):
+    pipeline = Pipeline(SecretStr(valkey_server.url))
+    explained = Explained(pipeline)
+    await pipeline.call("SET", f"{explained.prefix}:epoch:t", EPOCH)
+    yield explained
+    await explained.http.aclose()
+    await pipeline.aclose()
+
+
+async def test_it_says_what_the_request_then_meets(explained: Explained):
+    before = await explained.of()
+    assert before["verdict"] == {"admitted": True, "reason": None}
+    assert (before["principal"]["tenant_id"], before["principal"]["plan"]) == ("t", "small")
+    assert before["units"]["output_tokens"] == 10
+    requests, tokens, money = before["windows"]
+    total = before["units"]["input_tokens"] + 10
+    assert (requests["charged"], tokens["charged"]) == (1, total)
+    assert money["charged"] == before["price"]["at_most"] == total / 1000
+    assert (before["price"]["currency"], before["price"]["prices"]) == ("EUR", "v9")
+    assert [window["used"] for window in before["windows"]] == [0, 0, 0]
+    assert before["cache"] == "MISS"
+    answer = await explained.http.post(CHAT, json=HELLO)
+    assert answer.headers["x-cache"] == "MISS"
+    after = await explained.of()
+    assert [window["used"] for window in after["windows"]] == [1, 7, 0.007]
+    assert after["cache"] == "HIT"
+    assert len(explained.dispatcher.calls) == 1
+
+
+async def test_what_is_in_the_way_is_named_as_the_refusal_names_it(explained: Explained):
+    too_long = HELLO | {"max_tokens": 5_000}
+    told = await explained.of(too_long)
+    refused = await explained.http.post(CHAT, json=too_long)
+    assert refused.status_code == 429
+    assert told["verdict"] == {"admitted": False, "reason": refused.json()["error"]["message"]}
+    assert [window["refusal"] is None for window in told["windows"]] == [True, False, False]
+
+
+async def test_cache_control_is_told(explained: Explained):
+    assert (await explained.of(cache_control="no-cache"))["cache"] == "BYPASS"
+    assert (await explained.of(cache_control="no-store"))["cache"] == "NONE"
+
+
+async def test_a_model_that_the_key_lacks_is_told(explained: Explained):
+    explained.identifier.known = replace(explained.who, allowed_models=frozenset({"embed"}))
+    embedding = await explained.of({"model": "embed", "input": "x"}, endpoint="/v1/embeddings")
+    assert (embedding["operation"], embedding["allowed"]) == ("embed", True)
+    chat = await explained.of()
+    assert (chat["allowed"], chat["verdict"]["admitted"]) == (False, False)
+
+
+async def test_the_route_says_how_long_a_sleeping_model_takes(explained: Explained):
+    request = {"model": "embed", "input": "x"}
+    unknown = await explained.of(request, endpoint=None, operation="embed")
+    assert (unknown["route"]["status"], unknown["route"]["expected_wait_s"]) == (
+        "not deployed",
+        None,
+    )
+    explained.readiness.applications["embed"] = ApplicationState("RUNNING", "", 0, 0.0)
+    asleep = await explained.of(request, endpoint=None, operation="embed")
+    assert (asleep["route"]["asleep"], asleep["route"]["expected_wait_s"]) == (True, 7)
+    explained.readiness.applications["embed"] = ApplicationState("RUNNING", "", 2, 0.0)
+    awake = await explained.of(request, endpoint=None, operation="embed")
+    assert (awake["route"]["replicas"], awake["route"]["expected_wait_s"]) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"endpoint": CHAT, "operation": "chat", "request": HELLO},
+        {"request": HELLO},
+        {"endpoint": "/v1/nowhere", "request": HELLO},
+        {"endpoint": CHAT, "request": HELLO | {"max_tokens": -1}},
+        {"endpoint": CHAT, "request": HELLO, "more": 1},
+    ],
+)
+async def test_bad_questions_are_refused(explained: Explained, body: dict):
+    response = await explained.http.post("/v1/explain", json=body)
+    assert response.status_code == 400
+
+
+async def test_nobody_is_told_nothing(explained: Explained):
+    response = await explained.http.post(
+        "/v1/explain", json={}, headers={"authorization": "Bearer ck-wrong"}
+    )
+    assert response.status_code == 401
