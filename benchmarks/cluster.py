@@ -113,12 +113,17 @@ def replica_environment(model: str) -> dict[str, str]:
     return given
 
 
+GOVERNED = ("gateway", "jobs")
+"""Applications that hold plans' windows."""
+
+
 def _config(scratch: Path) -> Path:
     plans, config = scratch / "plans.yaml", scratch / "serve_config.yaml"
     plans.write_text(json.dumps(PLANS))
     document = yaml.safe_load(CONFIG.read_text())
-    gateway = next(entry for entry in document["applications"] if entry["name"] == "gateway")
-    gateway["args"] = (gateway.get("args") or {}) | {"plans": str(plans)}
+    for entry in document["applications"]:
+        if entry["name"] in GOVERNED:
+            entry["args"] = (entry.get("args") or {}) | {"plans": str(plans)}
     config.write_text(json.dumps(document))
     return config
 

@@ -178,8 +178,8 @@ class RayHead:
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
             # The controller's loop and the metrics of every process, ten times a second by default,
             # are a tenth of a core on an idle laptop.
-            "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.25",
-            "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
+            "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+            "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "5000",
             "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MESSAGE_BYTES),
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_proxy),
             "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),

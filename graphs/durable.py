@@ -53,6 +53,9 @@ class Durable:
             "executor_id": EXECUTOR,
             "log_level": "WARNING",
             "enable_otlp": False,
+            # Of messages between workflows, which jobs have none of: the default wakes a thread a
+            # hundred times a second.
+            "notification_coalesce_sec": POLL_S,
         }
         DBOS(config=config)
         self._declare()

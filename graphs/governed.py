@@ -27,7 +27,7 @@ from ingress.media.purge import AnswersPurge
 from ingress.media.settings import MediaSettings, open_media_store
 from ingress.path import Identifier as IdentifierProtocol
 from ingress.path import RequestPath
-from ingress.readiness import Readiness
+from ingress.readiness import POLL_S, Readiness
 from ingress.telemetry import ServeTelemetry
 from ingress.waking import Waking
 
@@ -56,9 +56,13 @@ class GovernedArgs(Frozen):
 
 
 class Governed:
-    """The parts. Made inside the event loop that will use them."""
+    """The parts. Made inside the event loop that will use them.
 
-    def __init__(self, args: GovernedArgs) -> None:
+    Args:
+        look_s: between looks at which models run; the default when not said.
+    """
+
+    def __init__(self, args: GovernedArgs, look_s: float = POLL_S) -> None:
         stores = args.stores
         self.pepper = stores.pepper.resolve()
         self.plans = read_plans(ROOT / args.plans)
@@ -80,7 +84,7 @@ class Governed:
             self.plans,
             (AnswersPurge(self.admission.cache_clear),),
         )
-        self.readiness = Readiness()
+        self.readiness = Readiness(look_s)
         self.telemetry = ServeTelemetry(AccessLog(state_directory() / "logs"))
         self._args = args
 

@@ -26,6 +26,9 @@ from ingress.catalog import Catalog
 from ingress.job_kind import JobKind
 from ingress.media.sweeper import MediaSweeper
 
+LOOK_S = 15.0
+"""Between looks at which models run: nobody waits for a job as for an answer."""
+
 
 class JobsArgs(GovernedArgs):
     """`args` of the jobs application in `serve_config.yaml`."""
@@ -56,7 +59,7 @@ class Jobs:
     """One process that runs jobs. What it leaves when it dies, the next one goes on with."""
 
     def __init__(self, args: JobsArgs) -> None:
-        self.governed = governed = Governed(args)
+        self.governed = governed = Governed(args, LOOK_S)
         path = governed.path(KeyIds(governed.directory))
         book = JobBook(governed.database)
         files = FileBook(governed.database)

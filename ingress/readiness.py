@@ -42,9 +42,14 @@ class ApplicationState:
 
 
 class Readiness:
-    """The last known state of every application."""
+    """The last known state of every application.
 
-    def __init__(self) -> None:
+    Args:
+        poll_s: between looks when nobody waits. A look costs as much as ten requests.
+    """
+
+    def __init__(self, poll_s: float = POLL_S) -> None:
+        self._poll_s = poll_s
         self.applications: dict[str, ApplicationState] = {}
         self.known_at = 0.0
         self._news = asyncio.Event()
@@ -96,7 +101,7 @@ class Readiness:
             await asyncio.sleep(WAKE_POLL_S)
             return
         with suppress(TimeoutError):
-            async with asyncio.timeout(POLL_S):
+            async with asyncio.timeout(self._poll_s):
                 await self._hurry.wait()
 
 
