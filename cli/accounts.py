@@ -41,11 +41,12 @@ def operator() -> Principal:
 
 def with_directory(work: Callable[[Directory], Awaitable[T]], state: Path) -> T:
     """Run `work` on this installation's directory. Raises StoreUnavailable, SettingsError."""
-    _choose_embedded(state)
+    choose_embedded(state)
     return asyncio.run(_with_directory(work))
 
 
-def _choose_embedded(state: Path) -> None:
+def choose_embedded(state: Path) -> None:
+    """Have this process use the embedded stores where no others are named."""
     for variable, store in list(embedded(state, ShortPaths(state))):
         set_environment(variable, store.url)
 
@@ -70,7 +71,7 @@ def prepare(state: Path) -> Path:
     """
     from auth.migrate import migrate  # alembic is slow to import, and only needed here
 
-    _choose_embedded(state)
+    choose_embedded(state)
     migrate(StoreSettings().database_url.resolve().get_secret_value())
     create_pepper(state / "pepper")
     return ensure_first_key(state)

