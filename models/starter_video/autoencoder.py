@@ -17,7 +17,7 @@ from torch.nn import functional
 from models.starter_image.autoencoder import CLUTTER_SHARE, EDGE_WEIGHT, clutter
 from models.starter_image.clock import cpu_minutes
 from models.starter_image.muon import Muon
-from models.starter_image.scenes import SIDE, split
+from models.starter_image.scenes import BACKGROUNDS, COLOURS, SIDE, split
 from models.starter_video.clips import FRAMES, Film, draw, random_clip
 from models.starter_video.networks import PATCH
 
@@ -34,6 +34,10 @@ LATER = 0.5
 KL_WEIGHT = 5e-5
 """Of the divergence summed over a latent cell's channels, against the mean absolute error."""
 ANYWHERE_SHARE = 0.6
+HARD_SHARE = 0.4
+"""Of the films, for what is hard to keep sharp."""
+FAINT = 150.0
+"""Distance of two colours below which a shape is hard to see."""
 DECODER_NOISE = 0.5
 """Of the latents' own."""
 MEAN_CONTRAST = 0.3
@@ -57,16 +61,24 @@ def as_tensor(films: list[Film]) -> torch.Tensor:
 def films(rng: np.random.Generator, count: int, frames: int) -> list[Film]:
     """Films to learn from; a few show unmoving clutter, so that uploaded pictures survive too."""
     allowed, _ = split()
+    hard = [one for one in allowed if _is_hard(*one)]
     found = []
     for _ in range(count):
         if rng.random() < CLUTTER_SHARE:
             found.append(np.repeat(clutter(rng)[None], frames, axis=0))
             continue
-        clip = random_clip(rng, allowed, anywhere=rng.random() < ANYWHERE_SHARE)
+        scenes = hard if rng.random() < HARD_SHARE else allowed
+        clip = random_clip(rng, scenes, anywhere=rng.random() < ANYWHERE_SHARE)
         film = draw(clip, rng)
         first = int(rng.integers(len(film) - frames + 1))
         found.append(film[first : first + frames])
     return found
+
+
+def _is_hard(colour: str, shape: str, background: str) -> bool:
+    """Points, and colours near their background's: what is rounded first."""
+    distance = np.subtract(COLOURS[colour], BACKGROUNDS[background])
+    return shape == "star" or bool(np.linalg.norm(distance) < FAINT)
 
 
 def _cut(film: Film, rng: np.random.Generator) -> Film:
@@ -113,7 +125,13 @@ def loss_of(model: Any, shown: torch.Tensor) -> torch.Tensor:
         drawn = decoded(model, latents.sample()).float()
     mean, log_variance = latents.mean.float(), latents.logvar.float()
     divergence = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance)
-    return _error(drawn, shown).mean() + KL_WEIGHT * divergence.sum(dim=1).mean()
+    return _weighted(drawn, shown) + KL_WEIGHT * divergence.sum(dim=1).mean()
+
+
+def _weighted(drawn: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
+    """Mean error of the clips; faint shapes count as much as clear ones."""
+    contrast = shown.std(dim=(1, 2, 3, 4)).clamp(0.08, 1)
+    return (_error(drawn, shown) * (MEAN_CONTRAST / contrast)).mean()
 
 
 def _error(drawn: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
@@ -190,7 +208,7 @@ def _loss(model: Any, rng: np.random.Generator, done: float, *, alone: float) ->
 
 
 def _decoder_loss(model: Any, rng: np.random.Generator, done: float) -> torch.Tensor:
-    """Error at little noise, as a denoiser leaves it. Faint shapes count as much as clear ones."""
+    """Error at little noise, as a denoiser leaves it."""
     cut = done < CUT_SHARE
     batch = films(rng, CUT_BATCH if cut else CLIP_BATCH, CLIP_FRAMES)
     shown = as_tensor(batch)
@@ -204,8 +222,7 @@ def _decoder_loss(model: Any, rng: np.random.Generator, done: float) -> torch.Te
             latents = latents[..., top : top + 4, left : left + 4]
             shown = shown[..., top * 8 : top * 8 + CUT, left * 8 : left * 8 + CUT]
         drawn = decoded(model, latents).float()
-    contrast = shown.std(dim=(1, 2, 3, 4)).clamp(0.08, 1)
-    return (_error(drawn, shown) * (MEAN_CONTRAST / contrast)).mean()
+    return _weighted(drawn, shown)
 
 
 def _optimizers(named: list[tuple[str, Any]]) -> list[Any]:
