@@ -8,8 +8,6 @@ algorithm, the key, the issuer and the audience are ours to say, never the token
 """
 
 import base64
-import hashlib
-import hmac
 import re
 import time
 import uuid
@@ -20,16 +18,14 @@ from typing import Any
 
 import jwt
 import orjson
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import SecretStr
 
 from auth.principal import Role
+from auth.signing_key import ALGORITHM, SigningKey
 from core.errors import ExpiredKey, InvalidKey
 
 MAX_TOKEN_BYTES = 4096
 LEEWAY_S = 30
-ALGORITHM = "EdDSA"
 TYPE = "at+jwt"
 TOKEN_PATTERN = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 REQUIRED = ("iss", "aud", "sub", "exp", "iat")
@@ -135,18 +131,12 @@ class AccessTokens:
         lifetime_s: int = 900,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        seed = hmac.digest(secret.get_secret_value().encode(), LABEL, "sha256")
-        self._private = Ed25519PrivateKey.from_private_bytes(seed)
-        self._public = self._private.public_key()
+        self._key = SigningKey(secret, LABEL)
         self._clock = clock
         self.issuer = issuer
         self._audience = audience
         self._lifetime_s = lifetime_s
-        raw = self._public.public_bytes(Encoding.Raw, PublicFormat.Raw)
-        jwk = {"crv": "Ed25519", "kty": "OKP", "x": _encoded(raw)}
-        # RFC 7638: the thumbprint of the key is its name.
-        self._key_id = _encoded(hashlib.sha256(orjson.dumps(jwk)).digest())
-        self.jwks = {"keys": [jwk | {"kid": self._key_id, "use": "sig", "alg": ALGORITHM}]}
+        self.jwks = {"keys": [self._key.jwk]}
 
     def issue(self, user_id: str, tenant_id: str, role: Role, session: str) -> IssuedToken:
         """A token for a user in a tenant. `role` is for clients to show."""
@@ -162,24 +152,18 @@ class AccessTokens:
             "iat": now,
             "exp": now + self._lifetime_s,
         }
-        headers = {"typ": TYPE, "kid": self._key_id}
-        token = jwt.encode(claims, self._private, ALGORITHM, headers)
-        return IssuedToken(SecretStr(token), self._lifetime_s)
+        return IssuedToken(SecretStr(self._key.signed(claims, TYPE)), self._lifetime_s)
 
     def verify(self, token: str) -> Claims:
         """What a token of ours states. Raises InvalidKey, ExpiredKey."""
-        found = verified(token, self._public, ALGORITHM, self.issuer, self._audience)
+        found = verified(token, self._key.public, ALGORITHM, self.issuer, self._audience)
         header, payload = found["header"], found["payload"]
         names = [payload.get(name) for name in ("sub", "tid", "sid")]
-        if header.get("typ") != TYPE or header.get("kid") != self._key_id:
+        if header.get("typ") != TYPE or header.get("kid") != self._key.key_id:
             raise invalid_token()
         if not all(isinstance(name, str) for name in names):
             raise invalid_token()
         return Claims(names[0], names[1], names[2], ends_at(payload))
-
-
-def _encoded(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _decoded(text: str) -> bytes:

@@ -5,21 +5,15 @@ row's facts, with a key of its own derived from the pepper; who has the public k
 without this installation. It does not compute anything: the row says it.
 """
 
-import base64
-import hashlib
-import hmac
 from collections.abc import Mapping
 from typing import Any
 
-import jwt
 import orjson
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import SecretStr
 
+from auth.signing_key import SigningKey
 from core.work import FIELDS
 
-ALGORITHM = "EdDSA"
 TYPE = "receipt+jwt"
 LABEL = b"carillon: seed of the Ed25519 key of receipts, 1"
 RUNNING = "admitted"
@@ -57,19 +51,9 @@ class ReceiptSigner:
     """
 
     def __init__(self, pepper: SecretStr) -> None:
-        seed = hmac.digest(pepper.get_secret_value().encode(), LABEL, "sha256")
-        self._private = Ed25519PrivateKey.from_private_bytes(seed)
-        public = self._private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        jwk = {"crv": "Ed25519", "kty": "OKP", "x": _encoded(public)}
-        # RFC 7638: the thumbprint of the key is its name.
-        key_id = _encoded(hashlib.sha256(orjson.dumps(jwk)).digest())
-        self.jwk = jwk | {"kid": key_id, "use": "sig", "alg": ALGORITHM}
+        self._key = SigningKey(pepper, LABEL)
+        self.jwk = self._key.jwk
 
     def signed(self, receipt: Mapping[str, Any]) -> str:
         """The receipt as a compact JWS."""
-        headers = {"typ": TYPE, "kid": self.jwk["kid"]}
-        return jwt.encode(dict(receipt), self._private, ALGORITHM, headers)
-
-
-def _encoded(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+        return self._key.signed(receipt, TYPE)

@@ -41,7 +41,7 @@ def signed(world, header=None, **claims):
     head, payload, _ = parts(fresh)
     payload = {k: v for k, v in (payload | claims).items() if v is not None}
     head = head | (header or {})
-    return jwt.encode(payload, mine._private, "EdDSA", headers=head)
+    return jwt.encode(payload, mine._key._private, "EdDSA", headers=head)
 
 
 async def refused(world, token: str) -> None:
@@ -101,7 +101,7 @@ async def test_no_signature_and_no_algorithm_is_refused(here, token):
 async def test_the_public_key_is_no_shared_secret(here, token):
     """RFC 8725, section 2.1: an HMAC with the public key, which everybody has."""
     header, payload, _ = parts(token)
-    public = here.identity.tokens._public
+    public = here.identity.tokens._key.public
     for secret in (
         public.public_bytes(Encoding.Raw, PublicFormat.Raw),
         public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
