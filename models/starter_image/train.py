@@ -8,7 +8,6 @@ caption says. It writes a folder that every Stable Diffusion pipeline loads; it 
 
 import argparse
 import copy
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,7 @@ from models.starter_image.scenes import (
     random_scene,
     split,
 )
+from models.starter_image.schedule import follow, forget_origins, pace
 from models.starter_image.words import build
 
 TEXT_MINUTES = 0.4
@@ -229,14 +229,14 @@ class Run:
         while self.done < 1:
             pool.refill(REFILL)
             for group, rate in zip(groups, rates, strict=True):
-                group["lr"] = rate * self._pace(step, self.done)
+                group["lr"] = rate * pace(step, self.done)
             loss = self.loss(*pool.batch())
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad()
-            self._follow(step)
+            follow(self.steady, (self.text, self.denoiser), step, EMA)
             smooth = loss.item() if step == 0 else 0.98 * smooth + 0.02 * loss.item()
             if step % 100 == 0:
                 print(f"denoiser step {step} loss {smooth:.4f} {self.done:.1%}", flush=True)
@@ -254,19 +254,6 @@ class Run:
         adam = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
         return [Muon(kernels, lr=KERNEL_RATE), adam]
 
-    @staticmethod
-    def _pace(step: int, done: float) -> float:
-        """Share of the full rate: warm-up, long plateau, then down to zero."""
-        return min(1.0, (step + 1) / 200) * min(1.0, 2.0 * (1 - done))
-
-    def _follow(self, step: int) -> None:
-        """The steady copies, an average over recent weights, are what is saved."""
-        keep = min(EMA, (1 + step) / (10 + step))
-        for steady, moving in zip(self.steady, (self.text, self.denoiser), strict=True):
-            pairs = zip(steady.parameters(), moving.parameters(), strict=True)
-            for old, new in pairs:
-                old.data.lerp_(new.data, 1 - keep)
-
     def save(self) -> None:
         """The pipeline's folder, fp16 safetensors."""
         text, denoiser = self.steady
@@ -280,17 +267,7 @@ class Run:
             feature_extractor=None,
             requires_safety_checker=False,
         ).save_pretrained(self.options.out)
-        _forget_origins(self.options.out)
-
-
-def _forget_origins(folder: Path) -> None:
-    """Where weights were loaded from before is nobody's business; files are for all to read."""
-    for path in folder.rglob("*"):
-        if path.suffix == ".json":
-            found = json.loads(path.read_text())
-            found.pop("_name_or_path", None)
-            path.write_text(json.dumps(found, indent=2) + "\n")
-        path.chmod(0o755 if path.is_dir() else 0o644)
+        forget_origins(self.options.out)
 
 
 def train(options: Options) -> None:

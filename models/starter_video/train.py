@@ -8,7 +8,6 @@ measures nothing: ``evaluate`` does. Scores repeat within noise, weights do not 
 
 import argparse
 import copy
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from models.starter_image.clock import cpu_minutes
 from models.starter_image.muon import Muon
 from models.starter_image.muon import split as split_for_muon
 from models.starter_image.scenes import BACKGROUNDS, COLOURS, SHAPES, split
+from models.starter_image.schedule import follow, forget_origins, pace
 from models.starter_video import WEIGHTS
 from models.starter_video.autoencoder import as_tensor, train_autoencoder, train_decoder
 from models.starter_video.clips import (
@@ -287,7 +287,7 @@ class Run:
             if step % REFILL_EVERY == 0:
                 pool.refill(REFILL)
             for group, rate in zip(groups, rates, strict=True):
-                group["lr"] = rate * self._pace(step, self.done)
+                group["lr"] = rate * pace(step, self.done)
             latents, clips, given = self._batch(pool)
             loss = self.loss(latents, clips, given=given)
             loss.backward()
@@ -295,7 +295,7 @@ class Run:
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad()
-            self._follow(step)
+            follow(self.steady, (self.text, self.denoiser), step, EMA)
             smooth = loss.item() if step == 0 else 0.98 * smooth + 0.02 * loss.item()
             if step % 100 == 0:
                 print(f"denoiser step {step} loss {smooth:.4f} {self.done:.1%}", flush=True)
@@ -314,25 +314,12 @@ class Run:
         adam = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
         return [Muon(kernels, lr=KERNEL_RATE), adam]
 
-    @staticmethod
-    def _pace(step: int, done: float) -> float:
-        """Share of the full rate: warm-up, long plateau, then down to zero."""
-        return min(1.0, (step + 1) / 200) * min(1.0, 2.0 * (1 - done))
-
-    def _follow(self, step: int) -> None:
-        """The steady copies, an average over recent weights, are what is saved."""
-        keep = min(EMA, (1 + step) / (10 + step))
-        for steady, moving in zip(self.steady, (self.text, self.denoiser), strict=True):
-            pairs = zip(steady.parameters(), moving.parameters(), strict=True)
-            for old, new in pairs:
-                old.data.lerp_(new.data, 1 - keep)
-
     def save(self) -> None:
         """The pipeline's folder, fp16 safetensors."""
         text, denoiser = (copy.deepcopy(model).half() for model in self.steady)
         autoencoder = copy.deepcopy(self.autoencoder).half()
         pipeline(self.tokenizer, text, autoencoder, denoiser).save_pretrained(self.options.out)
-        _forget_origins(self.options.out)
+        forget_origins(self.options.out)
 
 
 def _per_token(steps: torch.Tensor, frames: int) -> torch.Tensor:
@@ -341,16 +328,6 @@ def _per_token(steps: torch.Tensor, frames: int) -> torch.Tensor:
     spread = steps[:, None].repeat(1, frames * per_frame)
     spread[:, :per_frame] = 0
     return spread
-
-
-def _forget_origins(folder: Path) -> None:
-    """Where weights were loaded from before is nobody's business; files are for all to read."""
-    for path in folder.rglob("*"):
-        if path.suffix == ".json":
-            found = json.loads(path.read_text())
-            found.pop("_name_or_path", None)
-            path.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
-        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def train(options: Options) -> None:
