@@ -79,7 +79,9 @@ def test_a_process_that_ended_is_not_found_even_before_it_is_reaped(sleeper):
 
 def test_marked_processes_are_those_of_one_run_and_their_children(sleeper):
     ours, other = sleeper("run-a"), sleeper("run-b")
-    parent = sleeper("run-a", "import subprocess; subprocess.Popen(['sleep', '60']); print(1, flush=True)")
+    # Flushed: in a bare environment the line would come when all is over.
+    code = "import subprocess; subprocess.Popen(['sleep', '60']); print(1, flush=True)"
+    parent = sleeper("run-a", code)
     family = {ours.pid, parent.pid, *(p.pid for p in psutil.Process(parent.pid).children())}
     # A process that is just being started has no environment for a moment.
     for _ in range(100):
