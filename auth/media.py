@@ -18,7 +18,8 @@ import asyncpg
 
 from auth.accounts import Page
 from auth.database import Connection, Database
-from core.errors import NotFound, StorageFull, StoreUnavailable
+from auth.quota import storage_refusal
+from core.errors import NotFound, StoreUnavailable
 
 CLAIM_LIFE_S = 3600
 """How long a claim may wait for its blob before it counts as abandoned."""
@@ -129,7 +130,7 @@ class MediaOwnership:
                 if is_new:
                     used = await connection.fetchval(RESERVE, tenant_id, size)
                     if limit_bytes is not None and used > limit_bytes:
-                        raise _full(used - size, size, limit_bytes)
+                        raise storage_refusal(used - size, limit_bytes, size)
         except asyncpg.ForeignKeyViolationError as error:
             raise NotFound("no such tenant") from error
 
@@ -226,13 +227,6 @@ class MediaOwnership:
 async def _lock(connection: Connection, blob: str) -> None:
     """Until the transaction ends. First in every transaction, so that none waits in a circle."""
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", blob)
-
-
-def _full(used: int, size: int, limit: int) -> StorageFull:
-    return StorageFull(
-        f"the plan's storage is full: {used} of {limit} bytes are used and {size} more do not fit;"
-        " delete media to make room"
-    )
 
 
 def _owned(row: asyncpg.Record | None) -> OwnedMedia:

@@ -17,7 +17,7 @@ Fail modes, the one table:
 
 from auth.admission import Refused, WindowState
 from auth.plans import DAY_S, HOUR_S, MINUTE_S, MONTH_S, NANO, Meter, Window
-from core.errors import BudgetSpent, LimitReached
+from core.errors import BudgetSpent, LimitReached, StorageFull
 
 SPANS = {MINUTE_S: "minute", HOUR_S: "hour", DAY_S: "day", MONTH_S: "month"}
 OWNERS = {"tenant": "your plan", "user": "your plan, for each user,", "key": "this API key"}
@@ -53,6 +53,16 @@ def refused_for(state: WindowState, amount: int) -> LimitReached:
     used = f"{_amount(window, state.used)} used. It opens again in {opens_s:.0f} s."
     kind = BudgetSpent if window.seconds >= DAY_S else LimitReached
     return kind(f"Rate limit reached: {allowance}, {used}", None, opens_s)
+
+
+def storage_refusal(used: int, limit: int, size: int = 0) -> StorageFull:
+    """The error for media that the plan has no room for; `size` where it is known, in bytes."""
+    text = f"the plan's storage is full: {used} of {limit} bytes are used"
+    more = f" and {size} more do not fit" if size else ""
+    error = StorageFull(f"{text}{more}; delete media to make room")
+    full = {"scope": "tenant", "meter": "storage_bytes", "limit": limit, "used": used}
+    error.trace = {"step": "admit", "limit": full | {"asked": size or None, "resets_at": None}}
+    return error
 
 
 def _amount(window: Window, amount: int) -> str:

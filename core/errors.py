@@ -36,7 +36,7 @@ not know HTTP dialects; it only carries a status, a stable `code` and safe text.
 Errors cross replicas by pickle, so every argument goes to `Exception.__init__`.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class CarillonError(Exception):
@@ -58,6 +58,8 @@ class CarillonError(Exception):
         self.message = message
         self.param = param
         self.retry_after_s = retry_after_s
+        self.trace: dict[str, Any] | None = None
+        """What a refusal was decided on, as JSON for the caller. See `ingress.trace`."""
 
     def __str__(self) -> str:
         return self.message

@@ -102,6 +102,7 @@ class Governed:
             TenantSalts(self.pepper),
             self.telemetry,
             prices=self.prices,
+            readiness=self.readiness,
             renew_s=self._args.lease_s / RENEWALS_PER_LEASE,
         )
 

@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from auth.admission import WindowState
 from auth.amounts import amount_of
-from auth.plans import NANO, Limits, Meter
-from auth.prices import PriceBook, money_of
+from auth.plans import Limits
+from auth.prices import PriceBook
 from auth.principal import Principal, Scope
 from auth.quota import refused_for
 from auth.valkey import ValkeyAdmission
@@ -29,7 +29,8 @@ from ingress.exchange import Exchange, call_of
 from ingress.path import RequestPath
 from ingress.readiness import Readiness
 from ingress.responses import json_response
-from ingress.usage import window_object
+from ingress.standing import window_object
+from ingress.trace import price_object, principal_object, route_object
 
 
 class ExplainRequest(BaseModel):
@@ -84,15 +85,15 @@ class Explain:
         return json_response(
             {
                 "object": "explanation",
-                "principal": _principal(principal),
+                "principal": principal_object(principal),
                 "model": card.id,
                 "operation": call.operation_name,
                 "allowed": _allowed(principal, card.id),
                 "units": units.nonzero(),
-                "price": self._price(card.id, units),
+                "price": price_object(self._prices, card.id, units),
                 "windows": windows,
                 "cache": cache,
-                "route": self._route(card.application_name, card.wake_s),
+                "route": route_object(card, self._readiness.of(card.application_name)),
                 "verdict": _verdict(_allowed(principal, card.id), cache, problems),
             }
         )
@@ -124,14 +125,6 @@ class Explain:
         states = await self._admission.standing(self._limits.scopes(principal))
         return [_window(state, amount_of(state.window.meter, units, prices)) for state in states]
 
-    def _price(self, model_id: str, units: WorkUnits) -> dict[str, Any]:
-        """An upper bound: of what is reserved, not of what will be used."""
-        return {
-            "at_most": money_of(units, self._prices.of(model_id)) / NANO,
-            "currency": self._prices.currency,
-            "prices": self._prices.version,
-        }
-
     async def _cache(self, principal: Principal, call: Call) -> str:
         if not call.operation.cacheable or not call.cache.write:
             return "NONE"
@@ -141,38 +134,12 @@ class Explain:
         found = await self._admission.is_cached(principal.tenant_id, key)
         return "HIT" if found else "MISS"
 
-    def _route(self, application: str, wake_s: float) -> dict[str, Any]:
-        state = self._readiness.of(application)
-        serving = state is not None and state.serving
-        asleep = state is not None and state.asleep
-        return {
-            "application": application,
-            "status": "not deployed" if state is None else state.status.lower(),
-            "replicas": 0 if state is None else state.replicas,
-            "asleep": asleep,
-            "expected_wait_s": 0.0 if serving else wake_s if asleep else None,
-        }
-
 
 def _window(state: WindowState, amount: int) -> dict[str, Any]:
     refusal = None
     if amount > state.remaining and amount and not state.window.watched:
         refusal = refused_for(state, amount).message
-    scale = NANO if state.window.meter is Meter.MONEY else 1
-    charged = amount if scale == 1 else amount / scale
-    return window_object(state) | {"charged": charged, "refusal": refusal}
-
-
-def _principal(principal: Principal) -> dict[str, Any]:
-    return {
-        "tenant_id": principal.tenant_id,
-        "key_id": principal.key_id,
-        "user_id": principal.user_id,
-        "plan": principal.plan,
-        "tier": principal.tier,
-        "time_zone": principal.time_zone,
-        "scopes": sorted(principal.scopes),
-    }
+    return window_object(state, amount) | {"refusal": refusal}
 
 
 def _allowed(principal: Principal, model_id: str) -> bool:

@@ -13,6 +13,7 @@ from auth.prices import PriceBook
 from auth.principal import Principal
 from auth.quota import refusal
 from core.work import WorkUnits
+from ingress.trace import price_object, principal_object, traced, windows
 
 
 class Windows(Protocol):
@@ -40,4 +41,11 @@ class Headroom:
             amount = amount_of(state.window.meter, units, prices)
             running = state.window.meter is Meter.CONCURRENCY
             if amount > state.remaining and not running and not state.window.watched:
-                raise refusal(Refused(standing, state, amount))
+                verdict = Refused(standing, state, amount)
+                facts = {
+                    "principal": principal_object(principal),
+                    "model": model_id,
+                    "units": units.nonzero(),
+                    "price": price_object(self._prices, model_id, units),
+                }
+                raise traced(refusal(verdict), "admit", **facts, **windows(verdict, units, prices))

@@ -23,6 +23,15 @@ ERROR = {
                 "type": {"type": "string"},
                 "param": {"type": ["string", "null"]},
                 "code": {"type": ["string", "null"]},
+                "carillon": {
+                    "type": "object",
+                    "description": "Of a refusal (401, 402, 403, 429, 503): what it was decided on",
+                    "required": ["step"],
+                    "properties": {
+                        "step": {"enum": ["identify", "admit", "dispatch", "answer"]},
+                        "limit": {"type": "object", "description": "The window that is full"},
+                    },
+                },
             },
         }
     },

@@ -35,7 +35,9 @@ from auth.principal import Principal, Scope
 from auth.quota import refusal
 from core.errors import (
     CarillonError,
+    Forbidden,
     InvalidKey,
+    ModelForbidden,
     ModelUnavailable,
     StoreUnavailable,
     Unauthenticated,
@@ -46,7 +48,10 @@ from ingress.cache_key import cache_key
 from ingress.call import Call
 from ingress.lease import Lease
 from ingress.rate_headers import rate_headers, watch_headers
+from ingress.readiness import Readiness
+from ingress.rendering import REFUSALS
 from ingress.telemetry import Telemetry
+from ingress.trace import forbidden, lacking, refused, traced, unasked, undispatched
 
 CLIENT_CLOSED = 499
 """Status of a request whose caller went away, as nginx logs it."""
@@ -115,6 +120,7 @@ class RequestPath:
         telemetry: Telemetry,
         *,
         prices: PriceBook | None = None,
+        readiness: Readiness | None = None,
         renew_s: float = 20.0,
         share_wait_s: float = 30.0,
     ) -> None:
@@ -125,6 +131,7 @@ class RequestPath:
         self._isolator = isolator
         self._telemetry = telemetry
         self._prices = prices or PriceBook()
+        self._readiness = readiness or Readiness()
         self._renew_s = renew_s
         self._share_wait_s = share_wait_s
         self._background: set[asyncio.Task[Any]] = set()
@@ -136,8 +143,12 @@ class RequestPath:
         """
         if key is None:
             raise Unauthenticated(NO_KEY)
-        principal = await self._identifier.identify(key)
-        principal.require(scope)
+        try:
+            principal = await self._identifier.identify(key)
+        except CarillonError as error:
+            traced(error, "identify")
+            raise
+        _require(principal, scope)
         return principal
 
     async def recognise(self, key: str | None) -> Principal:
@@ -147,11 +158,15 @@ class RequestPath:
         """
         if key is None:
             raise Unauthenticated(NO_KEY)
-        principal = await self._identifier.identify(key)
-        if await self._identifier.is_current(principal):
-            return principal
-        self._identifier.forget(key, principal)
-        return await self._identifier.identify(key)
+        try:
+            principal = await self._identifier.identify(key)
+            if await self._identifier.is_current(principal):
+                return principal
+            self._identifier.forget(key, principal)
+            return await self._identifier.identify(key)
+        except CarillonError as error:
+            traced(error, "identify")
+            raise
 
     async def authorize(self, key: str | None, scope: Scope) -> Principal:
         """Step 2 of every request that is not admitted: as `identify`, and current at this moment.
@@ -159,7 +174,7 @@ class RequestPath:
         A revoked key must not list or make keys for as long as somebody remembers it.
         """
         principal = await self.recognise(key)
-        principal.require(scope)
+        _require(principal, scope)
         return principal
 
     async def answer(self, call: Call, key: str | None, principal: Principal) -> Answer:
@@ -174,7 +189,7 @@ class RequestPath:
             self._abandon(call, NO_WORK)
             raise
         except Exception as error:
-            await self._settle_failed(call, error, NO_WORK)
+            await self._settle_failed(call, ask, error, NO_WORK)
             raise
         await self._settle(call, ask, CachedReply(reply.body, reply.media_type, reply.units))
         return Answer(reply.body, reply.media_type)
@@ -192,7 +207,7 @@ class RequestPath:
             self._abandon(call, NO_WORK)
             raise
         except Exception as error:
-            await self._settle_failed(call, error, NO_WORK)
+            await self._settle_failed(call, ask, error, NO_WORK)
             raise
         return Stream(self._relay(call, ask, first, chunks), _stream_type(call))
 
@@ -219,7 +234,7 @@ class RequestPath:
             self._abandon(call, chunk.units)
             raise
         except Exception as error:
-            await self._settle_failed(call, error, chunk.units)
+            await self._settle_failed(call, ask, error, chunk.units)
             raise
         finally:
             await chunks.aclose()
@@ -228,17 +243,17 @@ class RequestPath:
         self, call: Call, key: str | None, principal: Principal
     ) -> tuple[Ask, Admitted | Hit]:
         """Step 3. Raises LimitReached, ModelForbidden, InvalidKey or StoreUnavailable."""
-        principal.require_model(call.model.card.id)
+        _require_model(principal, call)
         ask = self._ask(call, principal)
         verdict = await self._ask_until_clear(call, ask)
         if isinstance(verdict, Stale):
             # The tenant's keys or plan changed since this principal was read: read it again.
             self._identifier.forget(key or "", principal)
             principal = await self.identify(key, Scope.INFERENCE)
-            principal.require_model(call.model.card.id)
+            _require_model(principal, call)
             ask = self._ask(call, principal)
             verdict = await self._ask_until_clear(call, ask)
-        return ask, self._accept(call, verdict)
+        return ask, self._accept(call, ask, verdict)
 
     async def _ask_until_clear(self, call: Call, ask: Ask) -> Verdict:
         """Ask; while an identical request of this tenant runs, wait for it and ask again."""
@@ -254,16 +269,17 @@ class RequestPath:
         except StoreUnavailable as error:
             # The ask may have arrived all the same: free what it reserved.
             self._abandon(call, NO_WORK, error.status_code, error.code)
+            unasked(error, call, ask, self._prices)
             raise
         return verdict
 
-    def _accept(self, call: Call, verdict: Verdict) -> Admitted | Hit:
+    def _accept(self, call: Call, ask: Ask, verdict: Verdict) -> Admitted | Hit:
         self._telemetry.admitted(call, verdict)
         if isinstance(verdict, (Stale, InFlight)):
             raise InvalidKey("Incorrect API key provided.")
         call.headers |= rate_headers(verdict.windows)
         if isinstance(verdict, Refused):
-            raise refusal(verdict)
+            raise refused(refusal(verdict), call, ask, verdict, self._prices)
         if isinstance(verdict, Admitted):
             call.headers |= watch_headers(verdict.would_refuse)
         call.headers["x-cache"] = _cache_verdict(call, verdict)
@@ -310,9 +326,14 @@ class RequestPath:
         )
         await self._close(call, settlement)
 
-    async def _settle_failed(self, call: Call, error: Exception, units: WorkUnits) -> None:
+    async def _settle_failed(
+        self, call: Call, ask: Ask, error: Exception, units: WorkUnits
+    ) -> None:
         """Step 5, for work that failed: bill what was delivered, free the rest."""
         known = error if isinstance(error, CarillonError) else CarillonError("internal error")
+        if known.status_code in REFUSALS:
+            state = self._readiness.of(call.model.card.application_name)
+            undispatched(known, call, ask, self._prices, state)
         settlement = Settlement(
             request_id=call.request_id,
             units=units,
@@ -388,6 +409,22 @@ class RequestPath:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
+
+
+def _require(principal: Principal, scope: Scope) -> None:
+    try:
+        principal.require(scope)
+    except Forbidden as error:
+        lacking(error, principal, scope)
+        raise
+
+
+def _require_model(principal: Principal, call: Call) -> None:
+    try:
+        principal.require_model(call.model.card.id)
+    except ModelForbidden as error:
+        forbidden(error, principal, call)
+        raise
 
 
 def _alone(ask: Ask) -> Ask:

@@ -11,9 +11,11 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from core.errors import BudgetSpent, CarillonError, ModelLoading
+from core.errors import BudgetSpent, CarillonError, ModelLoading, Unauthenticated
 
 MS_PER_S = 1000
+REFUSALS = frozenset({401, 402, 403, 429, 503})
+"""Statuses that say more than a message: on what they were decided."""
 
 OPENAI_TYPES = {
     400: "invalid_request_error",
@@ -29,7 +31,8 @@ ErrorBody = Callable[[CarillonError], dict[str, Any]]
 def openai_body(error: CarillonError) -> dict[str, Any]:
     """OpenAI's error object: four keys, always; `param` and `code` a string or null.
 
-    Beside it, while a model wakes, how far it is.
+    In it, for a refusal, `carillon`: what it was decided on. SDKs ignore the name and show it in
+    their exception's `body`. Beside it, while a model wakes, how far it is.
     """
     fallback = "invalid_request_error" if error.status_code < 500 else "server_error"  # noqa: PLR2004
     kind = OPENAI_TYPES.get(error.status_code, fallback)
@@ -43,10 +46,17 @@ def openai_body(error: CarillonError) -> dict[str, Any]:
             "code": error.code,
         }
     }
+    if error.status_code in REFUSALS:
+        body["error"]["carillon"] = error.trace or {"step": _step(error)}
     if isinstance(error, ModelLoading):
         eta_s = round(error.retry_after_s or 0.0, 1)
         body["loading"] = {"progress": error.progress, "eta_seconds": eta_s}
     return body
+
+
+def _step(error: CarillonError) -> str:
+    """Of an error that no step has traced: who is calling is not known, or a route's own rule."""
+    return "identify" if isinstance(error, Unauthenticated) else "answer"
 
 
 def error_headers(error: CarillonError) -> dict[str, str]:

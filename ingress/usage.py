@@ -10,8 +10,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from auth.admission import WindowState
-from auth.plans import NANO, Limits, Meter
+from auth.plans import Limits
 from auth.principal import Principal, Scope
 from auth.usage import By, Usage, UsageTotals
 from auth.valkey import ValkeyAdmission
@@ -21,6 +20,7 @@ from ingress.exchange import Exchange
 from ingress.path import RequestPath, Stream
 from ingress.rendering import openai_body
 from ingress.responses import StreamResponse, json_response
+from ingress.standing import window_object
 from ingress.usage_csv import CSV_TYPE, csv_pieces
 
 DEFAULT_DAYS = 30
@@ -107,22 +107,6 @@ def _breakdown(exchange: Exchange) -> By | None:
 
 def _named(totals: dict[str, UsageTotals]) -> dict[str, Any]:
     return {name: totals_object(each) for name, each in totals.items()}
-
-
-def window_object(state: WindowState) -> dict[str, Any]:
-    """One window as JSON. `reset_ms` is until it opens anew; money is in whole units."""
-    window = state.window
-    scale = NANO if window.meter is Meter.MONEY else 1
-    return {
-        "scope": state.scope.partition(":")[0],
-        "meter": window.meter.value,
-        "seconds": window.seconds,
-        "limit": window.limit if scale == 1 else window.limit / scale,
-        "used": state.used if scale == 1 else state.used / scale,
-        "remaining": state.remaining if scale == 1 else state.remaining / scale,
-        "reset_ms": state.reset_ms,
-        "watched": window.watched,
-    }
 
 
 def totals_object(totals: UsageTotals) -> dict[str, Any]:

@@ -25,7 +25,8 @@ from auth.accounts import Page
 from auth.media import MediaOwnership, OwnedMedia
 from auth.plans import Plans
 from auth.principal import Principal
-from core.errors import CarillonError, InvalidRequest, NotFound, SettingsError, StorageFull
+from auth.quota import storage_refusal
+from core.errors import CarillonError, InvalidRequest, NotFound, SettingsError
 from ingress.media.blobs import Blobs
 from ingress.media.naming import hash_in, media_name
 from ingress.media.signing import SignedUrl, UrlSigner
@@ -95,7 +96,7 @@ class MediaStore:
         """Raise StorageFull when nothing more fits: to ask before work that ends in `publish`."""
         used, limit = await self.storage(principal.tenant_id, principal.plan)
         if limit is not None and used >= limit:
-            raise StorageFull("the plan's storage is full; delete media to make room")
+            raise storage_refusal(used, limit)
 
     async def put(self, tenant_id: str, plan: str, data: bytes, media_type: str) -> OwnedMedia:
         """Keep `data` for a tenant, as long as its plan says. The same bytes are kept once.

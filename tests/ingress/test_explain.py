@@ -101,8 +101,8 @@ async def test_it_says_what_the_request_then_meets(explained: Explained):
     assert before["units"]["output_tokens"] == 10
     requests, tokens, money = before["windows"]
     total = before["units"]["input_tokens"] + 10
-    assert (requests["charged"], tokens["charged"]) == (1, total)
-    assert money["charged"] == before["price"]["at_most"] == total / 1000
+    assert (requests["asked"], tokens["asked"]) == (1, total)
+    assert money["asked"] == before["price"]["at_most"] == total / 1000
     assert (before["price"]["currency"], before["price"]["prices"]) == ("EUR", "v9")
     assert [window["used"] for window in before["windows"]] == [0, 0, 0]
     assert before["cache"] == "MISS"

@@ -59,7 +59,7 @@ async def test_no_input_is_a_server_error(replica, caplog, who):
                 assert response.status_code < 500, (method, path, body[:200], response.text)
                 if response.status_code >= 400:
                     error = response.json()["error"]
-                    assert set(error) == {"message", "type", "param", "code"}
+                    assert set(error) - {"carillon"} == {"message", "type", "param", "code"}
                     assert PASSWORD not in response.text
     assert met > 200
     assert PASSWORD not in caplog.text

@@ -1,0 +1,30 @@
+"""Where windows stand, as JSON: the same words in usage, in explanations and in refusals.
+
+Place in the path: beside it. It asks nobody; the store's reply is given.
+"""
+
+from typing import Any
+
+from auth.admission import WindowState
+from auth.plans import NANO, Meter
+
+
+def window_object(state: WindowState, asked: int | None = None) -> dict[str, Any]:
+    """One window. `reset_ms` is until it opens anew; money is in whole units.
+
+    With how much a request asks of it, where there is one.
+    """
+    window = state.window
+    scale = NANO if window.meter is Meter.MONEY else 1
+    amounts = {"limit": window.limit, "used": state.used, "remaining": state.remaining}
+    if asked is not None:
+        amounts["asked"] = asked
+    shown = amounts if scale == 1 else {name: each / scale for name, each in amounts.items()}
+    return {
+        "scope": state.scope.partition(":")[0],
+        "meter": window.meter.value,
+        "seconds": window.seconds,
+        **shown,
+        "reset_ms": state.reset_ms,
+        "watched": window.watched,
+    }
