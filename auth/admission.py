@@ -25,6 +25,8 @@ class Ask:
     Args:
         scopes: windows to hold, per scope name (`tenant:…`, `key:…`): all of them must have room.
         units: the estimate to reserve.
+        bound: the most that it may take, where that is more than the estimate: a budget must have
+            room for it, though only the estimate is reserved.
         cache_key: hash of the whole validated request, or None when it is not cacheable.
         read_cache: False for `Cache-Control: no-cache` (and no-store): the entry is not looked up.
         share: whether an identical request in flight may be waited for (single-flight).
@@ -41,6 +43,12 @@ class Ask:
     share: bool = True
     details: dict[str, str | int | bool | None] = field(default_factory=dict)
     prices: UnitPrices = field(default_factory=dict)
+    bound: WorkUnits | None = None
+
+    @property
+    def most(self) -> WorkUnits:
+        """What the work may take at most."""
+        return self.units if self.bound is None else self.bound
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Place in the path: beside step 3, for what is said before or after it. The store
 in `auth/scripts/meters.lua`, and what it computes is what counts.
 """
 
-from auth.plans import Meter
+from auth.plans import Meter, Window
 from auth.prices import UnitPrices, money_of
 from core.work import WorkUnits
 
@@ -17,3 +17,8 @@ def amount_of(meter: Meter, units: WorkUnits, prices: UnitPrices) -> int:
         return money_of(units, prices)
     amount: int = getattr(units, meter.value)
     return amount
+
+
+def room_for(window: Window, estimate: WorkUnits, bound: WorkUnits, prices: UnitPrices) -> int:
+    """How much room a window must have for a request: a budget for the most that it may take."""
+    return amount_of(window.meter, bound if window.is_budget else estimate, prices)

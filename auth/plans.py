@@ -59,6 +59,11 @@ class Window:
     """Counted, and told when it would have refused, but it refuses nothing."""
     zone: str = UTC
 
+    @property
+    def is_budget(self) -> bool:
+        """Whether it is meant to be spent, and not only to slow callers down."""
+        return self.seconds >= DAY_S or self.meter is Meter.MONEY
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -75,6 +80,8 @@ class Plan:
     """Media that a tenant may keep."""
     retention_days: int | None = None
     """How long media are kept; None is until they are deleted."""
+    strict: bool = False
+    """Whether the most that a request may take is reserved, and not what is usual."""
 
 
 Plans = Mapping[str, Plan]
@@ -151,6 +158,9 @@ class PlanEntry(LimitSet):
     per_key: LimitSet = LimitSet()
     storage_gb: Limit | None = None
     retention_days: Limit | None = None
+    strict: bool = False
+    """Reserve the most that each request may take, instead of what is usual: no window is ever
+    overshot, and fewer requests run at once."""
 
     def plan(self, name: str) -> Plan:
         """The plan that this entry describes. Raises SettingsError for a window held twice."""
@@ -165,6 +175,7 @@ class PlanEntry(LimitSet):
             self.per_key.windows(),
             None if self.storage_gb is None else self.storage_gb * BYTES_PER_GB,
             self.retention_days,
+            self.strict,
         )
 
 
@@ -205,6 +216,10 @@ class Limits:
         if own:
             scopes.append((f"key:{principal.key_id}", self._in_zone(own, zone)))
         return tuple(scopes)
+
+    def is_strict(self, principal: Principal) -> bool:
+        """Whether its requests reserve the most that they may take. Raises SettingsError."""
+        return self._plan(principal.plan).strict
 
     def _key_windows(
         self, plan: Plan, tier: str | None, requests_per_hour: int | None

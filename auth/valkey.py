@@ -84,8 +84,11 @@ class _Shape:
         return self.windows is windows and now_s - self.made_at < HOUR_S
 
 
-def _encoded(window: Window, span: Span) -> tuple[str, Span, int, str, int]:
-    return (field_of(window), span, window.limit, window.meter.value, int(window.watched))
+def _encoded(window: Window, span: Span) -> tuple[str, Span, int, str, int, int]:
+    return (
+        *(field_of(window), span, window.limit, window.meter.value),
+        *(int(window.watched), int(window.is_budget)),
+    )
 
 
 def field_of(window: Window) -> str:
@@ -140,6 +143,7 @@ class ValkeyAdmission:
             "1" if ask.share else "0",
             _record(ask),
             orjson.dumps(ask.prices) if ask.prices else b"",
+            b"" if ask.bound is None else orjson.dumps(ask.bound.nonzero()),
         ]
         for scope, shape in shapes:
             arguments += (scope, shape.encoded)

@@ -12,12 +12,14 @@ from pydantic import Field
 from auth.database import Database
 from auth.directory import Directory
 from auth.epochs import Epochs
+from auth.estimates import Estimates
 from auth.identify import Identifier
 from auth.isolation import TenantSalts
 from auth.keys import KeyHasher
 from auth.pipeline import Pipeline
 from auth.plans import Limits, read_plans
 from auth.prices import read_prices
+from auth.shared_estimates import SharedEstimates
 from auth.valkey import ValkeyAdmission
 from core.model import Frozen
 from core.settings import ROOT, StoreSettings, state_directory
@@ -85,6 +87,8 @@ class Governed:
             (AnswersPurge(self.admission.cache_clear),),
         )
         self.readiness = Readiness(look_s)
+        self.estimates = Estimates()
+        self.shared_estimates = SharedEstimates(self.estimates, self.valkey, stores.prefix)
         self.telemetry = ServeTelemetry(AccessLog(state_directory() / "logs"))
         self._args = args
 
@@ -102,6 +106,7 @@ class Governed:
             TenantSalts(self.pepper),
             self.telemetry,
             prices=self.prices,
+            estimates=self.estimates,
             readiness=self.readiness,
             renew_s=self._args.lease_s / RENEWALS_PER_LEASE,
         )
@@ -109,7 +114,8 @@ class Governed:
     def start(self) -> list[asyncio.Task[None]]:
         """What runs beside requests. The owner watches these tasks in its health check."""
         loop = asyncio.get_running_loop()
-        return [loop.create_task(self.readiness.run()), loop.create_task(self.telemetry.run())]
+        work = (self.readiness, self.telemetry, self.shared_estimates)
+        return [loop.create_task(each.run()) for each in work]
 
     async def check_valkey(self) -> None:
         """Raises StoreUnavailable when Valkey does not answer."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from auth.admission import WindowState
-from auth.amounts import amount_of
+from auth.amounts import room_for
 from auth.plans import Limits
 from auth.prices import PriceBook
 from auth.principal import Principal, Scope
@@ -29,8 +29,7 @@ from ingress.exchange import Exchange, call_of
 from ingress.path import RequestPath
 from ingress.readiness import Readiness
 from ingress.responses import json_response
-from ingress.standing import window_object
-from ingress.trace import price_object, principal_object, route_object
+from ingress.trace import asked_window, principal_object, route_object, work_object
 
 
 class ExplainRequest(BaseModel):
@@ -78,8 +77,9 @@ class Explain:
         asked = await exchange.parse(ExplainRequest)
         call = self._call(exchange, asked)
         card = call.model.card
-        units = call.operation.estimate(call.request, card)
-        windows = await self._windows(principal, call, units)
+        bound = call.operation.estimate(call.request, card)
+        estimate = self._path.reserved(principal, card.id, bound)
+        windows = await self._windows(principal, call, estimate, bound)
         problems = [window["refusal"] for window in windows if window["refusal"] is not None]
         cache = await self._cache(principal, call)
         return json_response(
@@ -89,8 +89,7 @@ class Explain:
                 "model": card.id,
                 "operation": call.operation_name,
                 "allowed": _allowed(principal, card.id),
-                "units": units.nonzero(),
-                "price": price_object(self._prices, card.id, units),
+                **work_object(self._prices, card.id, estimate, bound),
                 "windows": windows,
                 "cache": cache,
                 "route": route_object(card, self._readiness.of(card.application_name)),
@@ -118,12 +117,17 @@ class Explain:
         )
 
     async def _windows(
-        self, principal: Principal, call: Call, units: WorkUnits
+        self, principal: Principal, call: Call, estimate: WorkUnits, bound: WorkUnits
     ) -> list[dict[str, Any]]:
         """Every window as it stands, how much it would be charged, and what it would say."""
         prices = self._prices.of(call.model.card.id)
         states = await self._admission.standing(self._limits.scopes(principal))
-        return [_window(state, amount_of(state.window.meter, units, prices)) for state in states]
+        described = []
+        for state in states:
+            asked = asked_window(state, estimate, bound, prices)
+            room = room_for(state.window, estimate, bound, prices)
+            described.append(asked | {"refusal": _refusal(state, room)})
+        return described
 
     async def _cache(self, principal: Principal, call: Call) -> str:
         if not call.operation.cacheable or not call.cache.write:
@@ -135,11 +139,11 @@ class Explain:
         return "HIT" if found else "MISS"
 
 
-def _window(state: WindowState, amount: int) -> dict[str, Any]:
-    refusal = None
-    if amount > state.remaining and amount and not state.window.watched:
-        refusal = refused_for(state, amount).message
-    return window_object(state, amount) | {"refusal": refusal}
+def _refusal(state: WindowState, asked: int) -> str | None:
+    """What the window would say, if it is in the way."""
+    if asked > state.remaining and asked and not state.window.watched:
+        return refused_for(state, asked).message
+    return None
 
 
 def _allowed(principal: Principal, model_id: str) -> bool:

@@ -13,7 +13,7 @@ from auth.prices import PriceBook
 from auth.principal import Principal
 from auth.quota import refusal
 from core.work import WorkUnits
-from ingress.trace import price_object, principal_object, traced, windows
+from ingress.trace import principal_object, traced, windows, work_object
 
 
 class Windows(Protocol):
@@ -45,7 +45,8 @@ class Headroom:
                 facts = {
                     "principal": principal_object(principal),
                     "model": model_id,
-                    "units": units.nonzero(),
-                    "price": price_object(self._prices, model_id, units),
+                    **work_object(self._prices, model_id, units, units),
                 }
-                raise traced(refusal(verdict), "admit", **facts, **windows(verdict, units, prices))
+                raise traced(
+                    refusal(verdict), "admit", **facts, **windows(verdict, units, units, prices)
+                )

@@ -29,6 +29,7 @@ from auth.admission import (
     Stale,
     Verdict,
 )
+from auth.estimates import Estimates
 from auth.plans import Limits
 from auth.prices import PriceBook
 from auth.principal import Principal, Scope
@@ -120,6 +121,7 @@ class RequestPath:
         telemetry: Telemetry,
         *,
         prices: PriceBook | None = None,
+        estimates: Estimates | None = None,
         readiness: Readiness | None = None,
         renew_s: float = 20.0,
         share_wait_s: float = 30.0,
@@ -131,6 +133,7 @@ class RequestPath:
         self._isolator = isolator
         self._telemetry = telemetry
         self._prices = prices or PriceBook()
+        self._estimates = estimates or Estimates()
         self._readiness = readiness or Readiness()
         self._renew_s = renew_s
         self._share_wait_s = share_wait_s
@@ -231,6 +234,7 @@ class RequestPath:
             await self._settle(call, ask, whole, ttft_ms)
             yield chunk.data
         except (asyncio.CancelledError, GeneratorExit):
+            self._learn(call, ask, chunk.units)
             self._abandon(call, chunk.units)
             raise
         except Exception as error:
@@ -288,11 +292,14 @@ class RequestPath:
     def _ask(self, call: Call, principal: Principal) -> Ask:
         card = call.model.card
         cacheable = call.operation.cacheable and call.cache.write
+        bound = call.operation.estimate(call.request, card)
+        units = self.reserved(principal, card.id, bound)
         return Ask(
             request_id=call.request_id,
             principal=principal,
             scopes=self._limits.scopes(principal),
-            units=call.operation.estimate(call.request, card),
+            units=units,
+            bound=None if units is bound else bound,
             cache_key=cache_key(card, call.operation_name, call.request) if cacheable else None,
             read_cache=call.cache.read,
             share=call.cache.read,
@@ -309,14 +316,24 @@ class RequestPath:
             prices=self._prices.of(card.id),
         )
 
+    def reserved(self, principal: Principal, model_id: str, bound: WorkUnits) -> WorkUnits:
+        """What is reserved for work that takes at most `bound`: what it usually takes."""
+        if self._limits.is_strict(principal):
+            return bound
+        return self._estimates.of(principal.tenant_id, model_id, bound)
+
+    def _learn(self, call: Call, ask: Ask, units: WorkUnits) -> None:
+        self._estimates.learn(ask.principal.tenant_id, call.model.card.id, ask.most, units)
+
     def _context(self, call: Call, ask: Ask) -> CallContext:
         salt = self._isolator.salt(ask.principal.tenant_id)
-        return CallContext(call.request_id, salt, ask.units, durable=call.durable)
+        return CallContext(call.request_id, salt, ask.most, durable=call.durable)
 
     async def _settle(
         self, call: Call, ask: Ask, reply: CachedReply, ttft_ms: int | None = None
     ) -> None:
         """Step 5, for work that was delivered."""
+        self._learn(call, ask, reply.units)
         settlement = Settlement(
             request_id=call.request_id,
             units=reply.units,

@@ -10,7 +10,7 @@ import time
 from typing import Any, TypeVar
 
 from auth.admission import Ask, Refused, WindowState
-from auth.amounts import amount_of
+from auth.amounts import amount_of, room_for
 from auth.plans import NANO, Meter
 from auth.prices import PriceBook, UnitPrices, money_of
 from auth.principal import Principal, Scope
@@ -52,7 +52,7 @@ def unasked(error: E, call: Call, ask: Ask, book: PriceBook) -> E:
 def refused(error: E, call: Call, ask: Ask, verdict: Refused, book: PriceBook) -> E:
     """`error` of step 3, for a full window: that window, and every other."""
     facts = _asked(call, ask, book) | {"cache": _cache(ask, verdict)}
-    return traced(error, "admit", **facts, **windows(verdict, ask.units, ask.prices))
+    return traced(error, "admit", **facts, **windows(verdict, ask.units, ask.most, ask.prices))
 
 
 def undispatched(
@@ -63,16 +63,23 @@ def undispatched(
     return traced(error, "dispatch", **_asked(call, ask, book), route=route)
 
 
-def windows(verdict: Refused, units: WorkUnits, prices: UnitPrices) -> dict[str, Any]:
+def windows(
+    verdict: Refused, estimate: WorkUnits, bound: WorkUnits, prices: UnitPrices
+) -> dict[str, Any]:
     """The window that refuses, and all of them as they stand."""
     full = verdict.blocking
     return {
         "limit": _limit(full, verdict.amount),
-        "windows": [
-            window_object(state, amount_of(state.window.meter, units, prices))
-            for state in verdict.windows
-        ],
+        "windows": [asked_window(state, estimate, bound, prices) for state in verdict.windows],
     }
+
+
+def asked_window(
+    state: WindowState, estimate: WorkUnits, bound: WorkUnits, prices: UnitPrices
+) -> dict[str, Any]:
+    """A window, the room that a request asks for and what it would be charged."""
+    room = room_for(state.window, estimate, bound, prices)
+    return window_object(state, room, amount_of(state.window.meter, estimate, prices))
 
 
 def principal_object(principal: Principal) -> dict[str, Any]:
@@ -88,12 +95,20 @@ def principal_object(principal: Principal) -> dict[str, Any]:
     }
 
 
-def price_object(book: PriceBook, model_id: str, units: WorkUnits) -> dict[str, Any]:
-    """An upper bound: of what is reserved, not of what will be used."""
+def work_object(
+    book: PriceBook, model_id: str, estimate: WorkUnits, bound: WorkUnits
+) -> dict[str, Any]:
+    """What a request usually takes, which is reserved, and at most; and what both cost."""
+    prices = book.of(model_id)
     return {
-        "at_most": money_of(units, book.of(model_id)) / NANO,
-        "currency": book.currency,
-        "prices": book.version,
+        "estimate": estimate.nonzero(),
+        "bound": bound.nonzero(),
+        "price": {
+            "estimate": money_of(estimate, prices) / NANO,
+            "at_most": money_of(bound, prices) / NANO,
+            "currency": book.currency,
+            "prices": book.version,
+        },
     }
 
 
@@ -118,8 +133,7 @@ def _asked(call: Call, ask: Ask, book: PriceBook) -> dict[str, Any]:
     return {
         "principal": principal_object(ask.principal),
         **_call(call),
-        "units": ask.units.nonzero(),
-        "price": price_object(book, call.model.card.id, ask.units),
+        **work_object(book, call.model.card.id, ask.units, ask.most),
     }
 
 

@@ -5,7 +5,8 @@
 -- ARGV  1 key prefix   2 request id   3 tenant   4 epoch   5 JSON of the units to reserve
 --       6 lease ms   7 cache key or ''   8 '1' to read the cache   9 '1' to share a running request
 --       10 JSON of the usage record   11 JSON of the prices or ''
---       12.. per scope: its name, JSON [[field, span, limit, meter, 1 to watch only]]
+--       12 JSON of the most units it may take, or '' for no more than are reserved
+--       13.. per scope: its name, JSON [[field, span, limit, meter, 1 to watch only, 1 for a budget]]
 -- Reply {verdict, now ms, extra, used...}: `used` per window, in the order given, as it stands
 --       after this step; extra is the cached entry, the milliseconds to wait, or the windows that
 --       are full, as [number, amount asked for]: of a refusal those that hold, of an admission
@@ -17,7 +18,9 @@
 local prefix, id, tenant, epoch = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local units, lease_ms = cjson.decode(ARGV[5]), tonumber(ARGV[6])
 local cache_key, read_cache, share, record = ARGV[7], ARGV[8] == '1', ARGV[9] == '1', ARGV[10]
-local amount_of = metered(units, ARGV[11] ~= '' and cjson.decode(ARGV[11]) or nil)
+local prices = ARGV[11] ~= '' and cjson.decode(ARGV[11]) or nil
+local amount_of = metered(units, prices)
+local most_of = ARGV[12] ~= '' and metered(cjson.decode(ARGV[12]), prices) or amount_of
 
 local time = redis.call('TIME')
 local now_s = tonumber(time[1])
@@ -30,7 +33,7 @@ if redis.call('EXISTS', KEYS[2]) == 1 then return {'duplicate', now, false} end
 -- charged, the request itself, is held first; the rest only when there is work to do.
 local scopes, used = {}, {}
 local full = {requests = {}, work = {}, watched = {}}
-for a = 12, #ARGV, 2 do
+for a = 13, #ARGV, 2 do
   local key = prefix .. ':window:' .. ARGV[a]
   local windows = cjson.decode(ARGV[a + 1])
   if #windows > 0 then
@@ -46,9 +49,11 @@ for a = 12, #ARGV, 2 do
       local amount = amount_of(window[4])
       used[#used + 1] = count
       window.bucket, window.used, window.amount = bucket, count, amount
-      if amount > 0 and count + amount > window[3] then
+      -- A rate needs room for what is reserved; a budget for the most that this request may take.
+      local needed = window[6] == 1 and most_of(window[4]) or amount
+      if needed > 0 and count + needed > window[3] then
         local kind = window[5] == 1 and 'watched' or window[4] == 'requests' and 'requests' or 'work'
-        table.insert(full[kind], {#used, amount})
+        table.insert(full[kind], {#used, needed})
       end
     end
     scopes[#scopes + 1] = {key, windows}

@@ -21,7 +21,7 @@ from auth.admission import (
     Verdict,
     WindowState,
 )
-from auth.amounts import amount_of
+from auth.amounts import amount_of, room_for
 from auth.plans import Meter, ScopedWindows, Window
 from auth.spans import bucket_of, reset_ms, span_of
 from auth.valkey import blocking
@@ -197,7 +197,7 @@ class InMemoryAdmission:
     def _full(self, ask: Ask) -> list[tuple[WindowState, int]]:
         found = []
         for cell in self._cells(ask.scopes):
-            amount = amount_of(cell[1].meter, ask.units, ask.prices)
+            amount = room_for(cell[1], ask.units, ask.most, ask.prices)
             if amount and self._used(cell) + amount > cell[1].limit:
                 found.append((self._state(cell), amount))
         return found

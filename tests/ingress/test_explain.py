@@ -7,6 +7,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from auth.estimates import ENOUGH, FLOOR
 from auth.pipeline import Pipeline
 from auth.plans import DAY_S, MINUTE_S, Limits, Meter, Plan, Window
 from auth.prices import PriceBook
@@ -35,7 +36,7 @@ PLANS = {
     "small": Plan(
         "small",
         (
-            Window(Meter.REQUESTS, MINUTE_S, 2),
+            Window(Meter.REQUESTS, MINUTE_S, 100),
             Window(Meter.TOKENS, DAY_S, 1_000),
             Window(Meter.MONEY, DAY_S, 10**9),
         ),
@@ -98,10 +99,11 @@ async def test_it_says_what_the_request_then_meets(explained: Explained):
     before = await explained.of()
     assert before["verdict"] == {"admitted": True, "reason": None}
     assert (before["principal"]["tenant_id"], before["principal"]["plan"]) == ("t", "small")
-    assert before["units"]["output_tokens"] == 10
+    assert before["estimate"] == before["bound"], "nothing has been learned yet"
+    assert before["bound"]["output_tokens"] == 10
     requests, tokens, money = before["windows"]
-    total = before["units"]["input_tokens"] + 10
-    assert (requests["asked"], tokens["asked"]) == (1, total)
+    total = before["bound"]["input_tokens"] + 10
+    assert (requests["asked"], tokens["asked"], tokens["charged"]) == (1, total, total)
     assert money["asked"] == before["price"]["at_most"] == total / 1000
     assert (before["price"]["currency"], before["price"]["prices"]) == ("EUR", "v9")
     assert [window["used"] for window in before["windows"]] == [0, 0, 0]
@@ -112,6 +114,19 @@ async def test_it_says_what_the_request_then_meets(explained: Explained):
     assert [window["used"] for window in after["windows"]] == [1, 7, 0.007]
     assert after["cache"] == "HIT"
     assert len(explained.dispatcher.calls) == 1
+
+
+async def test_it_shows_what_answers_usually_take_beside_the_most(explained: Explained):
+    long = HELLO | {"max_tokens": 400}
+    for number in range(ENOUGH):
+        await explained.http.post(
+            CHAT, json=long | {"seed": number}, headers={"cache-control": "no-store"}
+        )
+    told = await explained.of(long)
+    assert (told["estimate"]["output_tokens"], told["bound"]["output_tokens"]) == (FLOOR, 400)
+    tokens = told["windows"][1]
+    assert tokens["asked"] - tokens["charged"] == 400 - FLOOR
+    assert told["price"]["at_most"] > told["price"]["estimate"]
 
 
 async def test_what_is_in_the_way_is_named_as_the_refusal_names_it(explained: Explained):

@@ -35,6 +35,8 @@ from tests.fakes.dispatch import (
 
 PLANS = {
     "small": Plan("small", (Window(Meter.REQUESTS, 60, 3), Window(Meter.TOKENS, 60, 1000))),
+    "wide": Plan("wide", (Window(Meter.TOKENS, 60, 1000),)),
+    "strict": Plan("strict", (Window(Meter.TOKENS, 60, 1000),), strict=True),
     "tiny": Plan("tiny", (Window(Meter.TOKENS, 86_400, 10),)),
 }
 CATALOG = Catalog([ModelCard(id="echo", spec="deployments.echo:SPEC", max_output_tokens=20)])
@@ -103,6 +105,19 @@ async def test_a_model_gets_an_opaque_tenant_salt_and_what_was_reserved():
     context = world.dispatcher.calls[0]
     assert context.isolation == "salt-of-t"
     assert context.reserved.output_tokens == 20
+
+
+@pytest.mark.parametrize(("plan", "reserved"), [("wide", 16), ("strict", 20)])
+async def test_what_answers_take_is_learned_and_the_model_may_still_take_all_it_may(plan, reserved):
+    world = World(principal(plan=plan))
+    for number in range(30):
+        await world.answer(world.call(f"hello {number}"))
+    call = world.call("one more", stream=True)
+    stream = await world.path.stream(call, KEY, world.who)
+    ask = world.admission.reservations[call.request_id].ask
+    assert (ask.units.output_tokens, ask.most.output_tokens) == (reserved, 20)
+    assert world.dispatcher.calls[-1].reserved.output_tokens == 20
+    await stream.pieces.aclose()
 
 
 async def test_the_same_request_again_is_a_hit_that_costs_a_request_and_no_tokens():

@@ -124,11 +124,11 @@ async def test_a_request_too_large_shows_its_units_and_price(gateway: Traced):
         100,
         0,
     )
-    assert limit["asked"] == trace["units"]["input_tokens"] + 500
+    assert limit["asked"] == trace["bound"]["input_tokens"] + 500
     assert trace["cache"] == "MISS"
     assert trace["price"]["currency"] == "EUR"
     money = next(w for w in trace["windows"] if w["meter"] == "money")
-    assert money["asked"] == trace["price"]["at_most"] == trace["units"]["input_tokens"] / 1000
+    assert money["asked"] == trace["price"]["at_most"] == trace["bound"]["input_tokens"] / 1000
 
 
 async def test_what_runs_at_once_has_no_time_at_which_it_opens(gateway: Traced):
@@ -194,7 +194,7 @@ async def test_a_store_that_is_away(gateway: Traced, monkeypatch):
 
     monkeypatch.setattr(gateway.admission, "admit", away)
     trace = await gateway.refused(openai.InternalServerError)
-    assert (trace["step"], trace["units"]["output_tokens"]) == ("admit", 5)
+    assert (trace["step"], trace["bound"]["output_tokens"]) == ("admit", 5)
     assert "windows" not in trace
 
 
