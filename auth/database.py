@@ -1,11 +1,14 @@
 """PostgreSQL as this project reaches it: one small pool, and one meaning for every outage.
 
-Place in the path: under the directory, the ledger and usage queries. This module holds no SQL.
+Place in the path: under the directory, the ledger and usage queries. What is done for one tenant
+goes through `Database.of`, where PostgreSQL itself shows nothing of the others (row-level security,
+ADR 0025). `Database`'s own statements see every tenant: `tests/auth/test_sql.py` names each
+function that uses them, and why. This module holds no SQL but the choice of a tenant.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import TypeAlias
 
 import asyncpg
@@ -27,6 +30,11 @@ OUTAGES = (
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"  # generic in its stubs only
 
+ACT_FOR = (
+    "SELECT set_config('role', 'carillon_tenant', true), set_config('carillon.tenant', $1, true)"
+)
+"""Both end with the transaction, whatever becomes of the connection."""
+
 
 @contextmanager
 def outages_are_unavailable() -> Iterator[None]:
@@ -40,7 +48,8 @@ def outages_are_unavailable() -> Iterator[None]:
 class Database:
     """A pool of connections, opened when first needed. Belongs to one event loop.
 
-    Every method raises StoreUnavailable when PostgreSQL does not answer within `timeout_s`.
+    Its statements see every tenant; those of `of(tenant_id)` see one. Every method raises
+    StoreUnavailable when PostgreSQL does not answer within `timeout_s`.
 
     Args:
         url: PostgreSQL's URL; unix sockets as `postgresql://user@/name?host=/directory`.
@@ -54,6 +63,10 @@ class Database:
         self._connections = connections
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
+
+    def of(self, tenant_id: str) -> "TenantDatabase":
+        """The database as one tenant may see it."""
+        return TenantDatabase(self.transaction, tenant_id)
 
     async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         """All rows."""
@@ -101,3 +114,44 @@ class Database:
                     command_timeout=self._timeout_s,
                 )
             return self._pool
+
+
+class TenantDatabase:
+    """One tenant's rows, and nothing else, whatever a statement says.
+
+    Every statement runs in a transaction, as a role that row-level security binds and that owns
+    nothing. A row of another tenant cannot be read, changed or made; writing one raises
+    asyncpg.InsufficientPrivilegeError.
+
+    Args:
+        transaction: begins a transaction on a connection of the pool.
+        tenant_id: whose rows; with an empty one there are none.
+    """
+
+    def __init__(
+        self, transaction: Callable[[], AbstractAsyncContextManager[Connection]], tenant_id: str
+    ) -> None:
+        self._transaction = transaction
+        self._tenant_id = tenant_id
+
+    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        """All rows."""
+        async with self.transaction() as connection:
+            return await connection.fetch(query, *arguments)
+
+    async def row(self, query: str, *arguments: object) -> asyncpg.Record | None:
+        """The first row, or None."""
+        async with self.transaction() as connection:
+            return await connection.fetchrow(query, *arguments)
+
+    async def execute(self, query: str, *arguments: object) -> None:
+        """Run one statement."""
+        async with self.transaction() as connection:
+            await connection.execute(query, *arguments)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection for several statements: committed at the end, rolled back on any error."""
+        async with self._transaction() as connection:
+            await connection.execute(ACT_FOR, self._tenant_id)
+            yield connection

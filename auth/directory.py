@@ -91,19 +91,22 @@ class Directory:
         """
         if time_zone is not None and time_zone not in _time_zones():
             raise InvalidRequest("there is no such time zone", "time_zone")
-        return await self._change(
-            tenant_id,
+        tenant_id = known_id(tenant_id)
+        row = await self._database.of(tenant_id).row(
             "UPDATE tenants SET name = coalesce($2, name), time_zone = coalesce($3, time_zone),"
             " revision = revision + 1 WHERE id = $1 RETURNING *",
+            tenant_id,
             name,
             time_zone,
         )
+        tenant = _tenant(row)
+        await self.announce()
+        return tenant
 
     async def tenant(self, tenant_id: str) -> Tenant:
         """One tenant. Raises NotFound."""
-        return _tenant(
-            await self._database.row("SELECT * FROM tenants WHERE id = $1", known_id(tenant_id))
-        )
+        own = self._database.of(known_id(tenant_id))
+        return _tenant(await own.row("SELECT * FROM tenants WHERE id = $1", tenant_id))
 
     async def tenants(self, after: str | None = None, limit: int = 20) -> Page[Tenant]:
         """Tenants, oldest first."""
@@ -156,7 +159,7 @@ class Directory:
         allowed = granted(granter, grant)
         if allowed.user_id is None and granter.granted_by is not None:
             allowed = allowed.model_copy(update={"user_id": granter.user_id})
-        async with self._database.transaction() as connection:
+        async with self._database.of(owner).transaction() as connection:
             return await self._insert_key(connection, owner, allowed, granter.granted_by)
 
     async def rotate_key(self, granter: Principal, key_id: str, grace_s: float = 0.0) -> IssuedKey:
@@ -165,7 +168,7 @@ class Directory:
         Raises NotFound, Forbidden for a key that may do more than the granter, Conflict for one
         that has ended.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.of(granter.tenant_id).transaction() as connection:
             await changed(connection, [granter.tenant_id])
             row = await connection.fetchrow(
                 "SELECT * FROM api_keys WHERE id = $1 AND tenant_id = $2 FOR UPDATE",
@@ -199,11 +202,12 @@ class Directory:
     async def keys(self, tenant_id: str, after: str | None = None, limit: int = 20) -> Page[ApiKey]:
         """The keys of one tenant, oldest first, revoked ones included."""
         limit = page_size(limit)
-        rows = await self._database.fetch(
+        tenant_id = known_id(tenant_id)
+        rows = await self._database.of(tenant_id).fetch(
             "SELECT * FROM api_keys WHERE tenant_id = $1 AND ($2::text IS NULL OR (created_at, id)"
             " > (SELECT created_at, id FROM api_keys WHERE id = $2 AND tenant_id = $1))"
             " ORDER BY created_at, id LIMIT $3",
-            known_id(tenant_id),
+            tenant_id,
             after and known_id(after),
             limit + 1,
         )
@@ -214,13 +218,14 @@ class Directory:
 
         Raises NotFound, also for a key of another tenant.
         """
-        async with self._database.transaction() as connection:
-            await changed(connection, [known_id(tenant_id)])
+        tenant_id = known_id(tenant_id)
+        async with self._database.of(tenant_id).transaction() as connection:
+            await changed(connection, [tenant_id])
             row = await connection.fetchrow(
                 "UPDATE api_keys SET is_active = false, revoked_at = coalesce(revoked_at, now())"
                 " WHERE id = $1 AND tenant_id = $2 RETURNING *",
                 known_id(key_id),
-                known_id(tenant_id),
+                tenant_id,
             )
             if row is None:
                 raise NotFound("no such API key")

@@ -42,7 +42,7 @@ class FileBook:
     ) -> File:
         """Name a blob. With a `key`, twice the same file is one: a job may repeat its last step."""
         name = key or secrets.token_hex(ID_BYTES)
-        row = await self._database.row(
+        row = await self._database.of(tenant_id).row(
             "INSERT INTO files (id, tenant_id, filename, purpose, hash, bytes)"
             " VALUES ($1, $2, $3, $4, $5, $6)"
             " ON CONFLICT (id) DO UPDATE SET hash = excluded.hash, bytes = excluded.bytes"
@@ -59,7 +59,7 @@ class FileBook:
     async def find(self, tenant_id: str, file_id: str) -> File:
         """A tenant's own file. Raises NotFound, also for another tenant's."""
         return _file(
-            await self._database.row(
+            await self._database.of(tenant_id).row(
                 "SELECT * FROM files WHERE id = $1 AND tenant_id = $2", known_id(file_id), tenant_id
             )
         )
@@ -69,7 +69,7 @@ class FileBook:
     ) -> Page[File]:
         """A tenant's files, newest first."""
         limit = page_size(limit)
-        rows = await self._database.fetch(
+        rows = await self._database.of(tenant_id).fetch(
             "SELECT * FROM files WHERE tenant_id = $1 AND ($2::text IS NULL OR purpose = $2)"
             " AND ($3::text IS NULL OR (created_at, id) <"
             " (SELECT created_at, id FROM files WHERE id = $3 AND tenant_id = $1))"
@@ -84,8 +84,8 @@ class FileBook:
     async def delete(self, tenant_id: str, file_id: str) -> tuple[File, bool]:
         """Forget a file; whether nothing else of the tenant names its blob. Raises NotFound."""
         file = await self.find(tenant_id, file_id)
-        await self._database.execute("DELETE FROM files WHERE id = $1", file.id)
-        other = await self._database.row(
+        await self._database.of(tenant_id).execute("DELETE FROM files WHERE id = $1", file.id)
+        other = await self._database.of(tenant_id).row(
             "SELECT 1 FROM files WHERE tenant_id = $1 AND hash = $2 LIMIT 1", tenant_id, file.hash
         )
         return file, other is None

@@ -80,12 +80,13 @@ class Invitations:
         """
         require_rank(principal, role)
         token = f"ci-{secrets.token_urlsafe(SECRET_BYTES)}"
+        owner = known_id(tenant_id or principal.tenant_id)
         try:
-            row = await self._database.row(
+            row = await self._database.of(owner).row(
                 "INSERT INTO invitations (id, tenant_id, email, role, token_digest, invited_by,"
                 " expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *",
                 f"i-{secrets.token_hex(ID_BYTES)}",
-                known_id(tenant_id or principal.tenant_id),
+                owner,
                 email,
                 role.value,
                 self._hasher.digest(token),
@@ -101,7 +102,7 @@ class Invitations:
     ) -> Page[Invitation]:
         """The invitations of a tenant, oldest first, those that ended included."""
         limit = page_size(limit)
-        rows = await self._database.fetch(
+        rows = await self._database.of(tenant_id).fetch(
             "SELECT * FROM invitations WHERE tenant_id = $1 AND ($2::text IS NULL OR"
             " (created_at, id) > (SELECT created_at, id FROM invitations WHERE id = $2"
             " AND tenant_id = $1)) ORDER BY created_at, id LIMIT $3",
@@ -114,7 +115,7 @@ class Invitations:
     async def revoke(self, tenant_id: str, invitation_id: str) -> Invitation:
         """Take an invitation back; one that was accepted stays so. Raises NotFound."""
         return _invitation(
-            await self._database.row(
+            await self._database.of(tenant_id).row(
                 "UPDATE invitations SET revoked_at = coalesce(revoked_at, now())"
                 " WHERE id = $1 AND tenant_id = $2 RETURNING *",
                 known_id(invitation_id),

@@ -85,7 +85,7 @@ class JobBook:
         expires_at: datetime | None = None,
     ) -> Job:
         """A new job of `principal`, queued. Its id begins with `prefix`."""
-        row = await self._database.row(
+        row = await self._database.of(principal.tenant_id).row(
             "INSERT INTO jobs (id, tenant_id, api_key_id, kind, model, request, expires_at)"
             " VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *",
             f"{prefix}{secrets.token_hex(ID_BYTES)}",
@@ -100,7 +100,7 @@ class JobBook:
 
     async def find(self, tenant_id: str, kind: str, job_id: str) -> Job:
         """A tenant's own job. Raises NotFound, also for another tenant's."""
-        row = await self._database.row(
+        row = await self._database.of(tenant_id).row(
             "SELECT * FROM jobs WHERE id = $1 AND tenant_id = $2 AND kind = $3",
             known_id(job_id),
             tenant_id,
@@ -123,7 +123,7 @@ class JobBook:
     ) -> Page[Job]:
         """A tenant's jobs of one kind."""
         limit = page_size(limit)
-        rows = await self._database.fetch(
+        rows = await self._database.of(tenant_id).fetch(
             OLDEST_FIRST if oldest_first else NEWEST_FIRST,
             tenant_id,
             kind,
@@ -134,7 +134,7 @@ class JobBook:
 
     async def unfinished(self, tenant_id: str, kind: str) -> int:
         """How many of a tenant's jobs of one kind have not ended."""
-        row = await self._database.row(
+        row = await self._database.of(tenant_id).row(
             "SELECT count(*) AS jobs FROM jobs WHERE tenant_id = $1 AND kind = $2"
             " AND status IN ('queued', 'in_progress')",
             tenant_id,
@@ -144,7 +144,7 @@ class JobBook:
 
     async def mentions(self, tenant_id: str, blob: str) -> bool:
         """Whether a job of this tenant names a blob: in `blobs` of its request or result."""
-        row = await self._database.row(
+        row = await self._database.of(tenant_id).row(
             "SELECT 1 FROM jobs WHERE tenant_id = $1"
             " AND (request -> 'blobs' ? $2 OR result -> 'blobs' ? $2) LIMIT 1",
             tenant_id,
@@ -192,7 +192,7 @@ class JobBook:
 
     async def cancel(self, tenant_id: str, kind: str, job_id: str) -> Job:
         """The end, because its tenant wants it. Raises NotFound, Conflict for one that ended."""
-        row = await self._database.row(
+        row = await self._database.of(tenant_id).row(
             "UPDATE jobs SET status = 'cancelled', ended_at = now() WHERE id = $1"
             " AND tenant_id = $2 AND kind = $3 AND status IN ('queued', 'in_progress') RETURNING *",
             known_id(job_id),
@@ -211,7 +211,7 @@ class JobBook:
         job = await self.find(tenant_id, kind, job_id)
         if not job.status.is_final:
             raise Conflict("the job has not ended: cancel it first")
-        await self._database.execute("DELETE FROM jobs WHERE id = $1", job.id)
+        await self._database.of(tenant_id).execute("DELETE FROM jobs WHERE id = $1", job.id)
 
 
 def _job(row: asyncpg.Record | None) -> Job:

@@ -122,7 +122,7 @@ class MediaOwnership:
             StorageFull: it would not fit in `limit_bytes`; nothing was taken.
         """
         try:
-            async with self._database.transaction() as connection:
+            async with self._database.of(tenant_id).transaction() as connection:
                 await _lock(connection, blob)
                 is_new = await connection.fetchval(
                     CLAIM, tenant_id, blob, owner, media_type, size, expires_at
@@ -136,7 +136,7 @@ class MediaOwnership:
 
     async def stored(self, tenant_id: str, blob: str) -> OwnedMedia:
         """The blob of a claim is there: its owner may see it now."""
-        row = await self._database.row(
+        row = await self._database.of(tenant_id).row(
             "UPDATE media SET stored_at = coalesce(stored_at, now())"
             " WHERE tenant_id = $1 AND hash = $2 RETURNING *",
             tenant_id,
@@ -152,7 +152,7 @@ class MediaOwnership:
 
     async def find(self, tenant_id: str, blob: str) -> OwnedMedia:
         """A tenant's media. Raises NotFound."""
-        return _owned(await self._database.row(OWN, tenant_id, blob))
+        return _owned(await self._database.of(tenant_id).row(OWN, tenant_id, blob))
 
     async def shared(self, owner: str, blob: str) -> OwnedMedia:
         """Media as a signed URL names them. Raises NotFound."""
@@ -163,12 +163,12 @@ class MediaOwnership:
     ) -> Page[OwnedMedia]:
         """A tenant's media that have not expired."""
         query = OLDEST_FIRST if oldest_first else NEWEST_FIRST
-        rows = await self._database.fetch(query, tenant_id, after, limit + 1)
+        rows = await self._database.of(tenant_id).fetch(query, tenant_id, after, limit + 1)
         return Page(tuple(_owned(row) for row in rows[:limit]), len(rows) > limit)
 
     async def storage(self, tenant_id: str) -> int:
         """Bytes that a tenant's media take, claims included."""
-        row = await self._database.row(
+        row = await self._database.of(tenant_id).row(
             "SELECT bytes FROM media_storage WHERE tenant_id = $1", tenant_id
         )
         return 0 if row is None else int(row["bytes"])
@@ -210,7 +210,7 @@ class MediaOwnership:
     async def _end(
         self, deletion: str, tenant_id: str, blob: str, *more: object
     ) -> OwnedMedia | None:
-        async with self._database.transaction() as connection:
+        async with self._database.transaction() as connection:  # ORPHAN asks for other owners
             await _lock(connection, blob)
             row = await connection.fetchrow(deletion, tenant_id, blob, *more)
             if row is None:

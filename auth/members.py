@@ -18,11 +18,11 @@ from auth.roles import require_rank
 from core.errors import Conflict, NotFound
 
 ONE = """
-    SELECT u.*, m.role, m.created_at AS joined_at
+    SELECT u.id, u.email, u.name, u.is_active, m.role, m.created_at AS joined_at
     FROM memberships m JOIN users u ON u.id = m.user_id WHERE m.tenant_id = $1 AND u.id = $2
 """
 OLDEST_FIRST = """
-    SELECT u.*, m.role, m.created_at AS joined_at
+    SELECT u.id, u.email, u.name, u.is_active, m.role, m.created_at AS joined_at
     FROM memberships m JOIN users u ON u.id = m.user_id
     WHERE m.tenant_id = $1 AND ($2::text IS NULL OR (m.created_at, u.id) >
         (SELECT created_at, user_id FROM memberships WHERE tenant_id = $1 AND user_id = $2))
@@ -51,12 +51,12 @@ class Members:
 
     async def find(self, tenant_id: str, user_id: str) -> Member:
         """One member of a tenant. Raises NotFound."""
-        return _member(await self._database.row(ONE, tenant_id, known_id(user_id)))
+        return _member(await self._database.of(tenant_id).row(ONE, tenant_id, known_id(user_id)))
 
     async def list(self, tenant_id: str, after: str | None = None, limit: int = 20) -> Page[Member]:
         """The members of a tenant, first joined first."""
         limit = page_size(limit)
-        rows = await self._database.fetch(
+        rows = await self._database.of(tenant_id).fetch(
             OLDEST_FIRST,
             tenant_id,
             after and known_id(after),
@@ -71,7 +71,7 @@ class Members:
         owner.
         """
         tenant_id = principal.tenant_id
-        async with self._database.transaction() as connection:
+        async with self._database.of(tenant_id).transaction() as connection:
             member = await self._locked(connection, principal, user_id)
             require_rank(principal, role)
             if member.role is Role.OWNER and role is not Role.OWNER:
@@ -92,7 +92,7 @@ class Members:
         Anybody may remove itself. Raises NotFound, Forbidden, Conflict for the last owner.
         """
         tenant_id = principal.tenant_id
-        async with self._database.transaction() as connection:
+        async with self._database.of(tenant_id).transaction() as connection:
             member = await self._locked(connection, principal, user_id)
             if member.role is Role.OWNER:
                 await _require_another_owner(connection, tenant_id, user_id)

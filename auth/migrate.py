@@ -6,6 +6,7 @@ schema is; `auth/migrations/versions/` does.
 
 import asyncio
 import io
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import asyncpg
@@ -14,6 +15,7 @@ from alembic.config import Config
 from alembic.util.exc import CommandError
 from dbos import DBOS
 
+from auth.tenant_role import Session, ensure_role, require_row_security
 from core.errors import SettingsError, StoreUnavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -27,13 +29,28 @@ def migrate(database_url: str) -> None:
 
     The durable engine's tables are its own, in the schema `dbos`; it brings them up to date here.
     Blocks; call it outside an event loop (or in a thread). Raises StoreUnavailable when the
-    server does not answer, SettingsError when the database is newer than this code.
+    server does not answer, SettingsError when the database is newer than this code, or does not
+    let this user keep tenants apart (`auth/tenant_role.py`).
     """
-    asyncio.run(_migrate(database_url))
+    asyncio.run(_in_turn(database_url, _upgrade))
     DBOS.migrate(database_url)
 
 
-async def _migrate(database_url: str) -> None:
+def prepare_role(database_url: str) -> None:
+    """Make the role that a dump of Carillon's tables grants rights to. Raises as `migrate`."""
+    asyncio.run(_in_turn(database_url, ensure_role))
+
+
+async def _upgrade(connection: Session) -> None:
+    await ensure_role(connection)  # migrations say what it may do
+    statements = _missing(await _current(connection))
+    if statements:
+        await connection.execute(statements)
+    await require_row_security(connection)
+
+
+async def _in_turn(database_url: str, work: Callable[[Session], Awaitable[None]]) -> None:
+    """Do `work` in one transaction, while nobody else does the like on this database."""
     try:
         connection = await asyncpg.connect(database_url, timeout=CONNECT_TIMEOUT_S)
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
@@ -41,14 +58,12 @@ async def _migrate(database_url: str) -> None:
     try:
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
-            statements = _missing(await _current(connection))
-            if statements:
-                await connection.execute(statements)
+            await work(connection)
     finally:
         await connection.close()
 
 
-async def _current(connection: "asyncpg.Connection[asyncpg.Record]") -> str | None:
+async def _current(connection: Session) -> str | None:
     if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
         return None
     version: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")

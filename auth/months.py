@@ -9,6 +9,7 @@ import re
 from datetime import UTC, datetime
 
 from auth.database import Connection, Database
+from auth.tenant_role import POLICY
 
 AHEAD = 2
 """Months that are ready: this one and the next."""
@@ -54,6 +55,8 @@ async def _make(connection: Connection, name: str, first: datetime) -> None:
         f"CREATE TABLE {name} (LIKE usage_records INCLUDING DEFAULTS INCLUDING CONSTRAINTS"
         " INCLUDING GENERATED)"
     )
+    await connection.execute(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
+    await connection.execute(f"CREATE POLICY of_tenant ON {name} USING ({POLICY})")
     await connection.execute(
         f"WITH moved AS (DELETE FROM usage_records_other WHERE admitted_at >= {start}"  # noqa: S608
         f" AND admitted_at < {end} RETURNING *)"

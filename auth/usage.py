@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 
-from auth.database import Database
+from auth.database import Database, TenantDatabase
 
 # Every query below groups the same rows by something else.
 _TOTALS = """
@@ -136,9 +136,10 @@ class Usage:
 
     async def summary(self, tenant_id: str, since: datetime, until: datetime) -> UsageSummary:
         """One tenant's totals, and the same by model, by key and by user."""
+        own = self._database.of(tenant_id)
         return UsageSummary(
-            totals=(await self._grouped(TOTALS, since, until, tenant_id))[""],
-            by={by: await self._grouped(BY[by], since, until, tenant_id) for by in By},
+            totals=(await _grouped(own, TOTALS, since, until, tenant_id))[""],
+            by={by: await _grouped(own, BY[by], since, until, tenant_id) for by in By},
         )
 
     async def daily(
@@ -151,7 +152,7 @@ class Usage:
     ) -> list[DayUsage]:
         """One tenant's totals by day of `zone`'s calendar; days without requests are absent."""
         query = BY_DAY if by is None else BY_DAY_AND[by]
-        rows = await self._database.fetch(query, since, until, tenant_id, zone)
+        rows = await self._database.of(tenant_id).fetch(query, since, until, tenant_id, zone)
         return [DayUsage(date.fromisoformat(row["day"]), row["name"], _totals(row)) for row in rows]
 
     async def records(
@@ -161,7 +162,7 @@ class Usage:
         at: datetime | None = None
         request_id = ""
         while True:
-            page = await self._database.fetch(
+            page = await self._database.of(tenant_id).fetch(
                 RECORDS, tenant_id, since, until, at, request_id, PAGE
             )
             for row in page:
@@ -172,10 +173,11 @@ class Usage:
 
     async def record(self, tenant_id: str, name: str) -> Mapping[str, Any] | None:
         """The row of a request, by the ledger's id or by its trace id: the newest, if any."""
-        row = await self._database.row(
+        own = self._database.of(tenant_id)
+        row = await own.row(
             "SELECT * FROM usage_records WHERE request_id = $1 AND tenant_id = $2", name, tenant_id
         )
-        row = row or await self._database.row(
+        row = row or await own.row(
             "SELECT * FROM usage_records WHERE tenant_id = $2 AND details->>'trace_id' = $1"
             " ORDER BY admitted_at DESC LIMIT 1",
             name,
@@ -185,25 +187,31 @@ class Usage:
 
     async def everything(self, since: datetime, until: datetime) -> AdminUsage:
         """The operator's view."""
-        counts = await self._database.row(
+        everybody = self._database
+        counts = await everybody.row(
             "SELECT (SELECT count(*) FROM tenants WHERE is_active) AS tenants,"
             " (SELECT count(*) FROM api_keys WHERE is_active"
             " AND (expires_at IS NULL OR expires_at > now())) AS active_keys"
         )
         assert counts is not None
         return AdminUsage(
-            totals=(await self._grouped(TOTALS, since, until, None))[""],
-            by_tenant=await self._grouped(BY_TENANT, since, until, None),
-            by_model=await self._grouped(BY[By.MODEL], since, until, None),
+            totals=(await _grouped(everybody, TOTALS, since, until, None))[""],
+            by_tenant=await _grouped(everybody, BY_TENANT, since, until, None),
+            by_model=await _grouped(everybody, BY[By.MODEL], since, until, None),
             tenants=counts["tenants"],
             active_keys=counts["active_keys"],
         )
 
-    async def _grouped(
-        self, query: str, since: datetime, until: datetime, tenant_id: str | None
-    ) -> dict[str, UsageTotals]:
-        rows = await self._database.fetch(query, since, until, tenant_id)
-        return {row["name"]: _totals(row) for row in rows}
+
+async def _grouped(
+    seen: Database | TenantDatabase,
+    query: str,
+    since: datetime,
+    until: datetime,
+    tenant_id: str | None,
+) -> dict[str, UsageTotals]:
+    rows = await seen.fetch(query, since, until, tenant_id)
+    return {row["name"]: _totals(row) for row in rows}
 
 
 def _totals(row: asyncpg.Record) -> UsageTotals:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from auth.migrate import migrate
+from auth.migrate import migrate, prepare_role
 from cli.accounts import API_KEY
 from cli.embedded import PostgreSQL
 from cli.failure import Failure
@@ -73,6 +73,7 @@ def restore(state: Path, backup: Path) -> datetime:
         folder = Path(name)
         manifest = _unpacked(backup, folder)
         with _database(state) as url:
+            prepare_role(url)  # the dump grants it what it may do
             load(url, folder / DATABASE)
             migrate(url)
         for secret in SECRETS:

@@ -33,6 +33,7 @@ ROW = (
     "INSERT INTO usage_records (request_id, tenant_id, api_key_id, status, admitted_at, money)"
     " VALUES ('{}', 't', 'k', 'settled', '{}', 0.000000155)"
 )
+POLICIES = "SELECT tablename, policyname, qual FROM pg_policies ORDER BY 1"
 PEPPER = "a pepper that nobody else has"
 
 
@@ -101,6 +102,28 @@ def test_what_was_backed_up_is_what_is_restored(installation: Path, directory: P
         versions = query(url, "SELECT version_num FROM alembic_version")
     with running(installation) as url:
         assert query(url, "SELECT version_num FROM alembic_version") == versions
+
+
+def test_a_restored_database_keeps_tenants_apart_on_a_server_that_was_new(
+    installation: Path, directory: Path
+):
+    there = directory / "there"
+    restore(there, back_up(installation, directory / "carillon.tar.gz"))
+
+    async def seen(url: str) -> list[int]:
+        database = Database(SecretStr(url))
+        rows = "SELECT 1 FROM usage_records"
+        counts = [len(await database.fetch(rows))]
+        counts += [len(await database.of(tenant).fetch(rows)) for tenant in ("t", "other", "")]
+        await database.aclose()
+        return counts
+
+    with running(there) as url:
+        assert asyncio.run(seen(url)) == [1, 1, 0, 0]
+        policies = query(url, POLICIES)
+    with running(installation) as url:
+        assert len(policies) > 10
+        assert query(url, POLICIES) == policies
 
 
 def test_a_backup_is_taken_while_the_server_runs_and_leaves_it_running(

@@ -12,7 +12,8 @@ from core.settings import ROOT
 
 PACKAGES = ("core", "auth", "deployments", "graphs", "ingress", "models", "cli")
 METRIC = re.compile(r'"(carillon_[a-z_]+)"')
-LOG_FIELDS = {"carillon_request_id"}
+NO_METRICS = {"carillon_request_id", "carillon_tenant"}
+"""A field of logs, and a role of PostgreSQL."""
 
 
 @cache
@@ -28,7 +29,7 @@ def tracked() -> tuple[str, ...]:
 
 def metric_names() -> set[str]:
     """Names of our metrics, as the code gives them to Ray."""
-    return {name for path in sources() for name in METRIC.findall(path.read_text())} - LOG_FIELDS
+    return {name for path in sources() for name in METRIC.findall(path.read_text())} - NO_METRICS
 
 
 def sources() -> Iterator[Path]:
