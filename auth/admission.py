@@ -122,6 +122,7 @@ class Settlement:
 
     Args:
         status_code: HTTP status the client got (499 for a disconnect).
+        device_s: seconds that devices worked for it.
         exact: False when `units` is an estimate because the engine's count was lost.
         cache: the reply to store under the ask's cache key, if it may be stored.
     """
@@ -134,6 +135,7 @@ class Settlement:
     """What the caller was told: error texts carry no secrets."""
     response_time_ms: int = 0
     ttft_ms: int | None = None
+    device_s: float = 0.0
     exact: bool = True
     cache: CachedReply | None = None
 

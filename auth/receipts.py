@@ -21,7 +21,7 @@ RUNNING = "admitted"
 COPIED = (
     *("request_id", "tenant_id", "api_key_id", "user_id", "endpoint", "operation", "model"),
     *("revision", "streamed", "cache", "status", "status_code", "error_code"),
-    *("currency", "prices", "exact", "response_time_ms", "ttft_ms"),
+    *("currency", "prices", "exact", "response_time_ms", "ttft_ms", "device_seconds"),
 )
 
 

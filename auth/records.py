@@ -38,18 +38,19 @@ HIT = {"status_code": 200, "exact": True}
 WRITE_ROWS = """
 INSERT INTO usage_records AS known (
     request_id, tenant_id, api_key_id, user_id, status, endpoint, operation, model, revision,
-    streamed, cache, status_code, error_code, error_message, response_time_ms, ttft_ms, exact,
-    input_tokens, cached_tokens, output_tokens, reasoning_tokens, other_units, money, currency,
-    prices, details, admitted_at, settled_at)
+    streamed, cache, status_code, error_code, error_message, response_time_ms, ttft_ms,
+    device_seconds, exact, input_tokens, cached_tokens, output_tokens, reasoning_tokens,
+    other_units, money, currency, prices, details, admitted_at, settled_at)
 SELECT
     request_id, tenant_id, api_key_id, user_id, status, endpoint, operation, model, revision,
     coalesce(streamed, false), cache, status_code, error_code, error_message, response_time_ms,
-    ttft_ms, exact, input_tokens, cached_tokens, output_tokens, reasoning_tokens, other_units,
-    money, currency, prices, details, admitted_at, settled_at
+    ttft_ms, device_seconds, exact, input_tokens, cached_tokens, output_tokens, reasoning_tokens,
+    other_units, money, currency, prices, details, admitted_at, settled_at
 FROM jsonb_to_recordset($1::jsonb) AS event (
     request_id text, tenant_id text, api_key_id text, user_id text, status text, endpoint text,
     operation text, model text, revision text, streamed boolean, cache text, status_code integer,
-    error_code text, error_message text, response_time_ms bigint, ttft_ms bigint, exact boolean,
+    error_code text, error_message text, response_time_ms bigint, ttft_ms bigint,
+    device_seconds float8, exact boolean,
     input_tokens bigint, cached_tokens bigint, output_tokens bigint, reasoning_tokens bigint,
     other_units jsonb, money numeric, currency text, prices text, details jsonb,
     admitted_at timestamptz, settled_at timestamptz)
@@ -58,7 +59,8 @@ ON CONFLICT (request_id, admitted_at) DO UPDATE SET
     status = excluded.status, status_code = excluded.status_code,
     error_code = excluded.error_code, error_message = excluded.error_message,
     response_time_ms = excluded.response_time_ms,
-    ttft_ms = excluded.ttft_ms, exact = excluded.exact, input_tokens = excluded.input_tokens,
+    ttft_ms = excluded.ttft_ms, device_seconds = excluded.device_seconds,
+    exact = excluded.exact, money = excluded.money, input_tokens = excluded.input_tokens,
     cached_tokens = excluded.cached_tokens, output_tokens = excluded.output_tokens,
     reasoning_tokens = excluded.reasoning_tokens, other_units = excluded.other_units,
     settled_at = excluded.settled_at
@@ -95,6 +97,7 @@ def row_of(event: Event) -> Row:
         **{name: details.pop(name, None) for name in DETAIL_COLUMNS},
         "cache": "hit" if kind == "hit" else record["cache"],
         **{name: outcome.get(name) for name in OUTCOME_COLUMNS},
+        "device_seconds": outcome.get("device_seconds", 0.0),
         **{name: units.pop(name, 0) for name in TOKEN_COLUMNS},
         "other_units": units,
         "money": _money(event.get(b"money", b"0")),

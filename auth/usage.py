@@ -30,6 +30,7 @@ _TOTALS = """
     coalesce(sum((other_units->>'video_pixel_ms')::bigint), 0)::bigint AS video_pixel_ms,
     coalesce(sum((other_units->>'rows')::bigint), 0)::bigint AS rows,
     coalesce(sum(money), 0) AS money,
+    coalesce(sum(device_seconds), 0)::float8 AS device_seconds,
     avg(response_time_ms)::float8 AS mean_response_time_ms
 FROM usage_records
 WHERE admitted_at >= $1 AND admitted_at < $2 AND ($3::text IS NULL OR tenant_id = $3)
@@ -86,6 +87,7 @@ class UsageTotals:
     video_pixel_ms: int
     rows: int
     money: Decimal
+    device_seconds: float
     mean_response_time_ms: float | None
 
     @property

@@ -328,6 +328,7 @@ def _outcome(settlement: Settlement) -> bytes:
             "error_message": settlement.error_message,
             "response_time_ms": settlement.response_time_ms,
             "ttft_ms": settlement.ttft_ms,
+            "device_seconds": round(settlement.device_s, 6),
             "exact": settlement.exact,
             "units": settlement.units.nonzero(),
         }

@@ -71,6 +71,9 @@ class CallContext:
     done: WorkUnits = NO_WORK
     """Work done so far. An engine that can count keeps it current, so that a call that is cut
     short is still billed for what was really produced."""
+    device_s: float = 0.0
+    """Seconds that a device worked for it so far; where calls share one, its share. Kept by the
+    engine, as `done` is."""
     durable: bool = False
     """Whether its caller is a job, which outlives its process and settles by itself what is cut
     short: it makes the call again, and work that was lost is not billed."""
@@ -82,6 +85,8 @@ class Reply(NamedTuple):
     body: bytes
     units: WorkUnits = NO_WORK
     media_type: str = "application/json"
+    device_s: float = 0.0
+    """Set by the replica, from `CallContext.device_s`."""
 
 
 class Chunk(NamedTuple):
@@ -95,6 +100,8 @@ class Chunk(NamedTuple):
     data: bytes
     units: WorkUnits = NO_WORK
     last: bool = False
+    device_s: float = 0.0
+    """Set by the replica, in the last chunk."""
 
 
 EVENT_STREAM = "text/event-stream"

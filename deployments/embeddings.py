@@ -18,6 +18,7 @@ from core.embedding import EmbeddingRequest, estimate_embedding
 from core.errors import ContextOverflow, InvalidRequest
 from core.model import CallContext, Frozen, ModelSpec, Operation, Reply
 from core.work import WorkUnits
+from deployments.device_time import DeviceTime
 from models.sources import locate
 
 MAX_BATCH_REQUESTS = 64
@@ -62,13 +63,14 @@ class Embeddings:
         self.vocabulary = len(self.encoder.tokenizer)
         # One worker: forward passes share the cores anyway, and the event loop stays free.
         self.worker = ThreadPoolExecutor(1, "embed")
+        self.device = DeviceTime()
 
     async def embed(self, request: EmbeddingRequest, call: CallContext) -> Reply:
         """One vector per input, in OpenAI's envelope."""
         dimensions = self._dimensions(request)
         tokens = self._tokens(request)
         units = WorkUnits(input_tokens=sum(len(ids) for ids in tokens))
-        vectors = self._cut(await self._encode(tokens), dimensions)
+        vectors = self._cut(await self._encode((tokens, call)), dimensions)
         return Reply(self._body(request, vectors, units), units)
 
     def _dimensions(self, request: EmbeddingRequest) -> int:
@@ -116,13 +118,23 @@ class Embeddings:
         return len(self.prefix) + len(self.suffix)
 
     @serve.batch(max_batch_size=MAX_BATCH_REQUESTS, batch_wait_timeout_s=BATCH_WAIT_S)  # type: ignore[untyped-decorator]
-    async def _encode(self, requests: list[list[list[int]]]) -> list[Any]:
+    async def _encode(self, batch: list[tuple[list[list[int]], CallContext]]) -> list[Any]:
         """Vectors (inputs, dimensions) in float32 for each request of the batch."""
-        flat = [ids for request in requests for ids in request]
+        requests, calls = zip(*batch, strict=True)
         loop = asyncio.get_running_loop()
-        vectors = await loop.run_in_executor(self.worker, self._forward, flat)
+        vectors = await loop.run_in_executor(self.worker, self._timed, requests, calls)
         ends = [sum(len(r) for r in requests[: i + 1]) for i in range(len(requests))]
         return [vectors[end - len(r) : end] for r, end in zip(requests, ends, strict=True)]
+
+    def _timed(self, requests: Sequence[list[list[int]]], calls: Sequence[CallContext]) -> Any:
+        """Forward passes; each call bears the share that its tokens are of the batch."""
+        for tokens, call in zip(requests, calls, strict=True):
+            self.device.begin(call, sum(len(ids) for ids in tokens) or 1)
+        try:
+            return self._forward([ids for request in requests for ids in request])
+        finally:
+            for call in calls:
+                self.device.leave(call)
 
     def _forward(self, inputs: Sequence[list[int]]) -> Any:
         order = sorted(range(len(inputs)), key=lambda index: len(inputs[index]))

@@ -35,6 +35,7 @@ from core.forecast import (
 from core.model import CallContext, Frozen, ModelSpec, Operation, Reply
 from core.settings import ROOT
 from core.work import WorkUnits
+from deployments.device_time import DeviceTime
 from deployments.market_data import Day, FileSource, MarketData, MarketSource
 from deployments.market_risk import risk
 from deployments.market_sentiment import Reading, SentimentReader, overall
@@ -109,12 +110,13 @@ class Forecast:
         # A text never waits for a forecast, nor a forecast for an encoder that loads.
         self.predicting = ThreadPoolExecutor(1, "forecast")
         self.reading = ThreadPoolExecutor(1, "sentiment")
+        self.device = DeviceTime()
 
     async def forecast(self, request: ForecastRequest, call: CallContext) -> Reply:
         """The next days of a coin, or the next steps of a series."""
         past = await self._past(request)
         loop = asyncio.get_running_loop()
-        paths = await loop.run_in_executor(self.predicting, self._predict, request, past)
+        paths = await loop.run_in_executor(self.predicting, self._predicted, request, past, call)
         units = WorkUnits(rows=len(past.closes) + request.horizon)
         body = {
             "id": f"forecast-{call.request_id}",
@@ -182,9 +184,13 @@ class Forecast:
         readings: list[Reading] = []
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             few = texts[start : start + TEXTS_AT_ONCE]
-            readings += await loop.run_in_executor(self.reading, self.reader.read, few)
+            readings += await loop.run_in_executor(self.reading, self._heard, few, call)
             call.done += WorkUnits(characters=sum(len(text) for text in few))
         return readings
+
+    def _heard(self, texts: list[str], call: CallContext) -> list[Reading]:
+        with self.device.busy(call):
+            return self.reader.read(texts)
 
     async def _past(self, request: ForecastRequest) -> Past:
         if request.series is not None:
@@ -196,6 +202,12 @@ class Forecast:
         last = datetime.combine(days[-1].day, time(), UTC)
         closes, volumes = [day.close for day in days], [day.volume for day in days]
         return Past(symbol, history.source, closes, volumes, last, ONE_DAY)
+
+    def _predicted(
+        self, request: ForecastRequest, past: Past, call: CallContext
+    ) -> list[list[float]]:
+        with self.device.busy(call):
+            return self._predict(request, past)
 
     def _predict(self, request: ForecastRequest, past: Past) -> list[list[float]]:
         """(horizon, 3) of lower, median and upper price."""

@@ -7,10 +7,11 @@ sees who is asking.
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import orjson
 from pydantic import Field
@@ -20,6 +21,7 @@ from core.fraud import DriftRequest, FraudRequest, estimate_drift, estimate_frau
 from core.fraud_features import Kind
 from core.model import CallContext, Frozen, ModelSpec, Operation, Reply
 from core.work import WorkUnits
+from deployments.device_time import DeviceTime
 from deployments.fraud_detector import Detector
 from models.fraud_files import Thresholds, read
 from models.sources import locate
@@ -66,6 +68,7 @@ class Fraud:
         }
         # One worker: the trees use the cores themselves, and the event loop stays free.
         self.worker = ThreadPoolExecutor(1, "fraud")
+        self.device = DeviceTime()
 
     async def analyse(self, request: FraudRequest, call: CallContext) -> Reply:
         """Score, decision and reasons of each row, in the order of the rows."""
@@ -73,6 +76,7 @@ class Fraud:
         rows = detector.matrix(request.table)
         step = PIECE_EXPLAINED if request.explained else PIECE_ROWS
         judge = partial(detector.judge, threshold=request.threshold, explained=request.explained)
+        judge = partial(self._timed, call, judge)
         loop = asyncio.get_running_loop()
         pieces: list[bytes] = []
         for start in range(0, len(rows), step):
@@ -91,6 +95,10 @@ class Fraud:
         usage = orjson.dumps({"usage": {"rows": len(rows)}})
         body = b'%b,"results":[%b],%b' % (orjson.dumps(head)[:-1], b",".join(pieces), usage[1:])
         return Reply(body, call.done)
+
+    def _timed(self, call: CallContext, judge: Callable[[Any], bytes], piece: Any) -> bytes:
+        with self.device.busy(call):
+            return judge(piece)
 
     async def drift(self, request: DriftRequest, call: CallContext) -> Reply:
         """How the rows that this replica saw lately differ from those of training."""

@@ -25,6 +25,7 @@ from core.images import (
 from core.model import CallContext, Chunk, ModelSpec, Operation, Reply
 from core.work import WorkUnits
 from deployments.batcher import Batch, Batcher
+from deployments.device_time import DeviceTime
 from deployments.image_answers import encoded, facts, sse, usage
 from deployments.image_answers import event as event_of
 from deployments.image_orders import ImageSettings, Job, Kind, Order, Orders, steps_run
@@ -41,6 +42,7 @@ class Image:
         self.settings = settings
         self.pipelines = Pipelines(settings)
         self.orders = Orders(settings, self.pipelines)
+        self.device = DeviceTime()
         self.batcher: Batcher[Kind, Job, Picture] = Batcher(
             self._draw, settings.max_batch, settings.batch_wait_ms / 1000
         )
@@ -171,8 +173,12 @@ class Image:
 
     def _draw(self, batch: Batch[Kind, Job, "Picture"]) -> "Sequence[Picture]":
         """One run of the pipeline. In the worker thread."""
-        kind, jobs = batch.kind, batch.jobs
         batch.checkpoint()
+        with self.device.busy(*(job.call for job in batch.jobs)):
+            return self._drawn(batch)
+
+    def _drawn(self, batch: Batch[Kind, Job, "Picture"]) -> "Sequence[Picture]":
+        kind, jobs = batch.kind, batch.jobs
         self.pipelines.use_lora(kind.lora, kind.lora_scale)
         pipeline = self.pipelines.get(kind.task, kind.controlnet)
         steps = steps_run(kind)
@@ -181,6 +187,7 @@ class Image:
         def after_step(_: Any, __: int, ___: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             nonlocal done
             done += 1
+            self.device.tick()
             for index, job in enumerate(jobs):
                 if batch.waits(index):
                     self._count_step(job, kind)

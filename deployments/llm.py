@@ -26,6 +26,7 @@ from core.errors import (
 )
 from core.model import CallContext, Chunk, Frozen, ModelSpec, Operation, Reply
 from core.work import WorkUnits
+from deployments.device_time import DeviceTime
 from deployments.llm_meter import TokenMeter
 from deployments.llm_pace import Pace
 from models.sources import locate
@@ -70,6 +71,7 @@ class Llm:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         arguments = self._arguments()
+        self.device = DeviceTime(_devices(arguments))
         self.engine = AsyncLLM.from_engine_args(AsyncEngineArgs.from_cli_args(arguments))
         self.meter = TokenMeter(self.engine)
         self.state = State()
@@ -141,7 +143,7 @@ class Llm:
             raise InvalidRequest(first["msg"], where or None) from error
 
     async def _whole(self, pending: Any, call: CallContext) -> Reply:
-        with self.meter.count(call), _translated():
+        with self.device.busy(call), self.meter.count(call), _translated():
             result = await pending
         _raise_if_cancelled()
         _raise_if_error(result)
@@ -152,7 +154,7 @@ class Llm:
     async def _events(
         self, pending: Any, request: ChatRequest | CompletionRequest, call: CallContext
     ) -> AsyncIterator[Chunk]:
-        with _translated():
+        with _translated(), self.device.busy(call):
             with self.meter.count(call):
                 events = await pending
             _raise_if_error(events)
@@ -176,6 +178,11 @@ class Llm:
             elif value is not False:
                 words += [option, str(value)]
         return make_arg_parser(FlexibleArgumentParser()).parse_args(words)
+
+
+def _devices(arguments: Any) -> int:
+    """That one engine works on at once."""
+    return int(arguments.tensor_parallel_size * arguments.pipeline_parallel_size)
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from core.model import Frozen
+from core.model import CallContext, Frozen
+from deployments.device_time import DeviceTime
 from deployments.pictures import as_rgb, open_picture
 
 SAME_LINE = 0.5
@@ -59,19 +60,26 @@ class Reader:
     def __init__(self, settings: ReadingSettings) -> None:
         self.settings = settings
         self.worker = ThreadPoolExecutor(1, "read")
+        self.device = DeviceTime()
         self._engine: Any = None
 
-    async def read(self, data: bytes, param: str) -> tuple[list[Block], int]:
+    async def read(
+        self, data: bytes, param: str, call: CallContext | None = None
+    ) -> tuple[list[Block], int]:
         """Every block of text in a picture file, in reading order, and how many pixels it has.
 
         Raises InvalidRequest naming `param`. Files wait undecoded: one is decoded at a time.
+        The engine's time is counted for `call`.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.worker, self._open_and_read, data, param)
+        return await loop.run_in_executor(self.worker, self._open_and_read, data, param, call)
 
-    def _open_and_read(self, data: bytes, param: str) -> tuple[list[Block], int]:
+    def _open_and_read(
+        self, data: bytes, param: str, call: CallContext | None
+    ) -> tuple[list[Block], int]:
         picture = as_rgb(open_picture(data, param))
-        return self._read(picture), picture.width * picture.height
+        with self.device.busy(*(() if call is None else (call,))):
+            return self._read(picture), picture.width * picture.height
 
     def _read(self, picture: Any) -> list[Block]:
         import numpy as np

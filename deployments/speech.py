@@ -28,6 +28,7 @@ from core.speech import (
 )
 from core.work import WorkUnits
 from deployments.audio_encoder import Encoder
+from deployments.device_time import DeviceTime
 from deployments.speech_text import sentences
 from models.sources import locate
 
@@ -89,6 +90,7 @@ class Speech:
         self.names = _names(self.voices, settings.voices)
         # One worker: Coqui's models keep state while they speak.
         self.worker = ThreadPoolExecutor(1, "speak")
+        self.device = DeviceTime()
         self._warm_up()
 
     def _warm_up(self) -> None:
@@ -148,7 +150,7 @@ class Speech:
         done = 0
         for text in texts:
             data = await loop.run_in_executor(
-                self.worker, self._say, text, voice, language, encoder
+                self.worker, self._say, text, voice, language, encoder, call
             )
             done += len(text)
             units = WorkUnits(characters=len(request.input) * done // whole)
@@ -159,12 +161,15 @@ class Speech:
         if rest:
             yield rest, units
 
-    def _say(self, text: str, voice: str, language: str | None, encoder: Encoder) -> bytes:
+    def _say(
+        self, text: str, voice: str, language: str | None, encoder: Encoder, call: CallContext
+    ) -> bytes:
         """Runs in the worker."""
         import numpy as np
 
         named = voice if self.engine.voices else None
-        samples = self.engine.say(text, named, language)
+        with self.device.busy(call):
+            samples = self.engine.say(text, named, language)
         pause = np.zeros(int(self.settings.pause_s * self.engine.rate), np.float32)
         return encoder.feed(np.concatenate([samples, pause]))
 

@@ -17,6 +17,7 @@ from pydantic import Field
 from core.errors import InvalidRequest
 from core.model import CallContext, Chunk, Frozen, ModelSpec, Operation, Reply
 from core.transcription import TranscriptionRequest, TranslationRequest, estimate_transcription
+from deployments.device_time import DeviceTime
 from deployments.sound import SAMPLE_RATE, Block, blocks
 from deployments.transcript import Segment, Transcript, Word, delta, done, reply
 from models.sources import locate
@@ -73,6 +74,7 @@ class Transcription:
         )
         self.languages = frozenset(self.whisper.supported_languages)
         self.workers = ThreadPoolExecutor(settings.parallel, "transcribe")
+        self.device = DeviceTime()
 
     async def transcribe(self, request: TranscriptionRequest, call: CallContext) -> Reply:
         """What is said, in its own language."""
@@ -145,15 +147,24 @@ class Transcription:
             transcript.milliseconds += math.ceil(1000 * len(block.samples) / SAMPLE_RATE)
             call.done = transcript.units
             options = self._options(request, transcript)
-            async for segment in self._threaded(self._segments(block, options, transcript)):
+            segments = self._segments(block, options, transcript)
+            async for segment in self._threaded(segments, call):
                 transcript.segments.append(segment)
                 yield segment
 
-    async def _threaded(self, source: Iterator[T]) -> AsyncIterator[T]:
-        """`source`, each step of it in a worker thread."""
+    async def _threaded(
+        self, source: Iterator[T], call: CallContext | None = None
+    ) -> AsyncIterator[T]:
+        """`source`, each step of it in a worker thread: the model's work for `call`, if any."""
         loop = asyncio.get_running_loop()
-        while (item := await loop.run_in_executor(self.workers, next, source, None)) is not None:
+        while (
+            item := await loop.run_in_executor(self.workers, self._next, source, call)
+        ) is not None:
             yield item
+
+    def _next(self, source: Iterator[T], call: CallContext | None) -> T | None:
+        with self.device.busy(*(() if call is None else (call,))):
+            return next(source, None)
 
     def _options(self, request: TranslationRequest, transcript: Transcript) -> dict[str, Any]:
         before = transcript.text[-PROMPT_CHARACTERS:] or None

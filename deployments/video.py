@@ -17,6 +17,7 @@ import orjson
 from core.model import CallContext, Chunk, ModelSpec, Operation, Reply
 from core.videos import AnimationRequest, VideoLimits, estimate_video
 from deployments.batcher import Batch, Batcher
+from deployments.device_time import DeviceTime
 from deployments.video_camera import filmed
 from deployments.video_files import enlarged, mp4, spritesheet, thumbnail
 from deployments.video_pipelines import VideoPipelines
@@ -39,6 +40,7 @@ class Video:
         self.settings = settings
         self.pipelines = VideoPipelines(settings)
         self.takes = Takes(settings, self.pipelines)
+        self.device = DeviceTime()
         self.batcher: Batcher[Kind, Job, Frames] = Batcher(
             self._draw, settings.max_batch, settings.batch_wait_ms / 1000
         )
@@ -106,13 +108,18 @@ class Video:
 
     def _draw(self, batch: "Batch[Kind, Job, Frames]") -> "Sequence[Frames]":
         """One run of the pipeline. In the worker thread."""
-        kind, jobs = batch.kind, batch.jobs
         batch.checkpoint()
+        with self.device.busy(*(job.call for job in batch.jobs)):
+            return self._drawn(batch)
+
+    def _drawn(self, batch: "Batch[Kind, Job, Frames]") -> "Sequence[Frames]":
+        kind, jobs = batch.kind, batch.jobs
         done = 0
 
         def after_step(_: Any, __: int, ___: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             nonlocal done
             done += 1
+            self.device.tick()
             for index, job in enumerate(jobs):
                 if batch.waits(index):
                     job.count(done, kind.steps)

@@ -155,6 +155,7 @@ class Vision:
             Sampling(),
             pictures=1,
             param="question" if request.question else "image",
+            call=call,
         )
 
     async def _chat_row(self, request: ChatRequest, call: CallContext) -> Row:
@@ -168,6 +169,7 @@ class Vision:
             sampling_of(request, self.engine.temperature),
             stops_of(request),
             count_pictures(messages),
+            call=call,
         )
 
     def _limit(self, asked: int | None, call: CallContext) -> int:
@@ -199,7 +201,7 @@ class Vision:
     async def _read(
         self, request: DescriptionRequest, call: CallContext
     ) -> tuple[dict[str, Any], WorkUnits]:
-        blocks, pixels = await self.reader.read(request.image, "image")
+        blocks, pixels = await self.reader.read(request.image, "image", call)
         call.done = units = WorkUnits(pixel_steps=pixels)
         body = self._description(request, call, text_of(blocks), units)
         return body | {"blocks": [_block(block) for block in blocks]}, units

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from core.errors import ContextOverflow, InvalidRequest
 from core.model import Frozen
+from deployments.device_time import DeviceTime
 from deployments.vision_rows import Piece, Row
 from models.sources import locate
 
@@ -74,6 +75,7 @@ class VisionEngine:
         self.temperature = _temperature(self.model.generation_config)
         self.marks = tuple(mark for mark in self.tokenizer.all_special_tokens if mark)
         self.worker = ThreadPoolExecutor(1, "vision")
+        self.device = DeviceTime()
         self._waiting: list[Row] = []
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -130,7 +132,8 @@ class VisionEngine:
     def _generate(self, batch: list[Row]) -> None:
         """Run a batch in the engine's thread; one that fails together is tried row by row."""
         try:
-            self._pass(batch)
+            with self.device.busy(*(row.call for row in batch)):
+                self._pass(batch)
         except Exception as error:  # noqa: BLE001  (told to each caller)
             if len(batch) == 1:
                 batch[0].fail(error)
@@ -150,7 +153,7 @@ class VisionEngine:
         if len(rows) < len(batch):
             self._pass(rows)
             return
-        tap = _tap(rows, self.ends, self._decode)
+        tap = _tap(rows, self.ends, self._decode, self.device)
         seed = rows[0].sampling.seed
         if seed is not None:
             self.torch.manual_seed(seed)
@@ -206,16 +209,20 @@ class VisionEngine:
         return text
 
 
-def _tap(rows: Sequence[Row], ends: frozenset[int], decode: Any) -> Any:
+def _tap(rows: Sequence[Row], ends: frozenset[int], decode: Any, device: DeviceTime) -> Any:
     """The hook that transformers calls after each token: hand it to its row, say which are done."""
     import torch
     from transformers import StoppingCriteria
 
     class Tap(StoppingCriteria):  # type: ignore[misc]
         def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+            device.tick()
             for row, token in zip(rows, input_ids[:, -1].tolist(), strict=True):
                 row.add(token, ends, decode)
             done = [row.done for row in rows]
+            for row in rows:
+                if row.done:
+                    device.leave(row.call)
             return torch.tensor(done, device=input_ids.device, dtype=torch.bool)
 
     return Tap()

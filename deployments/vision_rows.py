@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from core.errors import CarillonError
+from core.model import CallContext
 
 REPLACEMENT = "\ufffd"
 Finish = Literal["stop", "length"]
@@ -56,6 +57,7 @@ class Row:
         limit: most tokens to generate.
         stops: strings that end the answer; they are not part of it.
         param: the request field that errors name.
+        call: what the engine's time is counted for.
     """
 
     messages: list[dict[str, Any]]
@@ -64,6 +66,7 @@ class Row:
     stops: Sequence[str] = ()
     pictures: int = 0
     param: str = "messages"
+    call: CallContext = field(default_factory=lambda: CallContext(""))
     cancelled: bool = False
     ids: list[int] = field(default_factory=list)
     prompt_tokens: int = 0

@@ -58,11 +58,19 @@ class Ledger:
         self._writing = loop.create_task(self.writer.run())
         self._measuring = loop.create_task(LagMetrics(self.writer).run())
 
-    async def settle_orphan(self, request_id: str, units: dict[str, int], elapsed_ms: int) -> bool:
+    async def settle_orphan(
+        self,
+        request_id: str,
+        units: dict[str, int],
+        elapsed_ms: int,
+        device_s: float = 0.0,
+        ttft_ms: int | None = None,
+    ) -> bool:
         """Settle a call that was cut short; False when it was settled already.
 
         Args:
             units: fields of `WorkUnits`, as the model's replica counted them.
+            device_s, ttft_ms: as it measured them.
         """
         return await self.admission.settle(
             Settlement(
@@ -71,6 +79,8 @@ class Ledger:
                 status_code=CLIENT_CLOSED,
                 error_code="client_closed",
                 response_time_ms=elapsed_ms,
+                ttft_ms=ttft_ms,
+                device_s=device_s,
             )
         )
 

@@ -24,7 +24,7 @@ from core.model import CallContext, Chunk, Frozen, ModelSpec, Operation, Reply
 from core.settings import parse
 from graphs.coalesce import coalesce
 from graphs.memory import MemoryGauge
-from graphs.orphans import OrphanReporter
+from graphs.orphans import Orphan, OrphanReporter
 
 logger = logging.getLogger("ray.serve")
 
@@ -88,7 +88,7 @@ class Replica:
         except asyncio.CancelledError:
             self._orphaned(call, started)
             raise
-        return reply
+        return reply._replace(device_s=call.device_s)
 
     async def stream(
         self, operation: str, request: Any, call: CallContext | None = None
@@ -100,22 +100,26 @@ class Replica:
         if verb.stream_method is None:
             raise InvalidRequest(f"'{operation}' of this model does not stream", "stream")
         call = call or _own_call()
+        ttft_ms: int | None = None
         try:
             source = getattr(self.model, verb.stream_method)(request, call)
             # Closed before the report below: the engine counts once more when it is aborted.
             async with aclosing(coalesce(source, self.coalesce_s)) as chunks:
                 async for chunk in chunks:
                     call.done = chunk.units
-                    yield chunk
+                    ttft_ms = _since_ms(started) if ttft_ms is None else ttft_ms
+                    yield chunk._replace(device_s=call.device_s) if chunk.last else chunk
         except (asyncio.CancelledError, GeneratorExit):
-            self._orphaned(call, started)
+            self._orphaned(call, started, ttft_ms)
             raise
 
-    def _orphaned(self, call: CallContext, started: float) -> None:
+    def _orphaned(self, call: CallContext, started: float, ttft_ms: int | None = None) -> None:
         if call.durable:
             return
-        elapsed_ms = int((time.perf_counter() - started) * 1000)
-        self.orphans.report(call.request_id, call.done, elapsed_ms)
+        self.orphans.report(
+            call.request_id,
+            Orphan(call.done, _since_ms(started), call.device_s, ttft_ms),
+        )
 
     def _parse(self, operation: str, request: Any) -> tuple[Operation, BaseModel]:
         verb = self.spec.operations.get(operation)
@@ -127,6 +131,10 @@ class Replica:
             return verb, verb.request.model_validate(request)
         except ValidationError as error:
             raise InvalidRequest(str(error)) from error
+
+
+def _since_ms(started: float) -> int:
+    return int((time.perf_counter() - started) * 1000)
 
 
 def _own_call() -> CallContext:

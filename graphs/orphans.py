@@ -8,7 +8,7 @@ and is settled with what the gateway knew last. It does not know tenants or pric
 
 import asyncio
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ray import serve
@@ -25,6 +25,16 @@ FIRST_DELAY_S = 0.2
 logger = logging.getLogger("ray.serve")
 
 
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """What became of a call that was cut short."""
+
+    units: WorkUnits
+    elapsed_ms: int
+    device_s: float = 0.0
+    ttft_ms: int | None = None
+
+
 class OrphanReporter:
     """Sends the final count of a call to the ledger, in the background, with retries."""
 
@@ -32,21 +42,20 @@ class OrphanReporter:
         self._under_way: set[asyncio.Task[None]] = set()
         self._ledger: DeploymentHandle[Any] | None = None
 
-    def report(self, request_id: str, units: WorkUnits, elapsed_ms: int) -> None:
+    def report(self, request_id: str, orphan: Orphan) -> None:
         """Start telling the ledger; returns at once."""
-        sending = self._send(request_id, units, elapsed_ms)
-        task = asyncio.get_running_loop().create_task(sending)
+        task = asyncio.get_running_loop().create_task(self._send(request_id, asdict(orphan)))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def _send(self, request_id: str, units: WorkUnits, elapsed_ms: int) -> None:
+    async def _send(self, request_id: str, orphan: dict[str, Any]) -> None:
         delay_s = FIRST_DELAY_S
         for _ in range(ATTEMPTS):
             try:
                 if self._ledger is None:
                     # Blocks for a round trip to the controller: once is enough.
                     self._ledger = serve.get_app_handle(LEDGER_APPLICATION)
-                await self._ledger.settle_orphan.remote(request_id, asdict(units), elapsed_ms)
+                await self._ledger.settle_orphan.remote(request_id, **orphan)
             except (RayError, RayServeException) as error:
                 self._ledger = None
                 logger.warning("orphan %s not settled yet: %s", request_id, type(error).__name__)

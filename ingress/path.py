@@ -194,7 +194,8 @@ class RequestPath:
         except Exception as error:
             await self._settle_failed(call, ask, error, NO_WORK)
             raise
-        await self._settle(call, ask, CachedReply(reply.body, reply.media_type, reply.units))
+        whole = CachedReply(reply.body, reply.media_type, reply.units)
+        await self._settle(call, ask, whole, device_s=reply.device_s)
         return Answer(reply.body, reply.media_type)
 
     async def stream(self, call: Call, key: str | None, principal: Principal) -> Stream:
@@ -231,14 +232,14 @@ class RequestPath:
                     chunk = await anext(chunks)
             kept.append(chunk.data)
             whole = CachedReply(b"".join(kept), _stream_type(call), chunk.units)
-            await self._settle(call, ask, whole, ttft_ms)
+            await self._settle(call, ask, whole, ttft_ms, chunk.device_s)
             yield chunk.data
         except (asyncio.CancelledError, GeneratorExit):
             self._learn(call, ask, chunk.units)
-            self._abandon(call, chunk.units)
+            self._abandon(call, chunk.units, ttft_ms=ttft_ms)
             raise
         except Exception as error:
-            await self._settle_failed(call, ask, error, chunk.units)
+            await self._settle_failed(call, ask, error, chunk.units, ttft_ms)
             raise
         finally:
             await chunks.aclose()
@@ -330,7 +331,12 @@ class RequestPath:
         return CallContext(call.request_id, salt, ask.most, durable=call.durable)
 
     async def _settle(
-        self, call: Call, ask: Ask, reply: CachedReply, ttft_ms: int | None = None
+        self,
+        call: Call,
+        ask: Ask,
+        reply: CachedReply,
+        ttft_ms: int | None = None,
+        device_s: float = 0.0,
     ) -> None:
         """Step 5, for work that was delivered."""
         self._learn(call, ask, reply.units)
@@ -339,12 +345,18 @@ class RequestPath:
             units=reply.units,
             response_time_ms=call.elapsed_ms(),
             ttft_ms=ttft_ms,
+            device_s=device_s,
             cache=reply if ask.cache_key else None,
         )
         await self._close(call, settlement)
 
     async def _settle_failed(
-        self, call: Call, ask: Ask, error: Exception, units: WorkUnits
+        self,
+        call: Call,
+        ask: Ask,
+        error: Exception,
+        units: WorkUnits,
+        ttft_ms: int | None = None,
     ) -> None:
         """Step 5, for work that failed: bill what was delivered, free the rest."""
         known = error if isinstance(error, CarillonError) else CarillonError("internal error")
@@ -358,6 +370,7 @@ class RequestPath:
             error_code=known.code,
             error_message=known.message[:LONGEST_MESSAGE],
             response_time_ms=call.elapsed_ms(),
+            ttft_ms=ttft_ms,
             exact=units == NO_WORK or not isinstance(error, ModelUnavailable),
         )
         await self._close(call, settlement)
@@ -368,6 +381,7 @@ class RequestPath:
         units: WorkUnits,
         status: int = CLIENT_CLOSED,
         code: str = "client_closed",
+        ttft_ms: int | None = None,
     ) -> None:
         """Step 5, for a call whose end is not known here: its caller went away, mostly.
 
@@ -380,6 +394,7 @@ class RequestPath:
             status_code=status,
             error_code=code,
             response_time_ms=call.elapsed_ms(),
+            ttft_ms=ttft_ms,
             exact=False,
         )
         self._telemetry.finished(call, status, units)

@@ -112,7 +112,8 @@ def _named(totals: dict[str, UsageTotals]) -> dict[str, Any]:
 def totals_object(totals: UsageTotals) -> dict[str, Any]:
     """Sums as JSON."""
     sums = asdict(totals) | {"total_tokens": totals.total_tokens}
-    return sums | {"money": float(totals.money)}
+    device_seconds = round(totals.device_seconds, 6)
+    return sums | {"money": float(totals.money), "device_seconds": device_seconds}
 
 
 def period_of(exchange: Exchange) -> tuple[datetime, datetime]:

@@ -19,7 +19,15 @@ COLUMNS = (
     *("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"),
 )
 OTHER_UNITS = ("characters", "pixel_steps", "audio_ms", "video_pixel_ms", "rows")
-LAST_COLUMNS = ("money", "currency", "prices", "exact", "response_time_ms", "ttft_ms")
+LAST_COLUMNS = (
+    "money",
+    "currency",
+    "prices",
+    "exact",
+    "response_time_ms",
+    "ttft_ms",
+    "device_seconds",
+)
 PIECE_BYTES = 64 * 1024
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

@@ -78,7 +78,7 @@ async def test_a_settled_request_is_one_row_with_every_column(
     await world.admission.admit(ask)
     units = WorkUnits(100, 40, 30, 20, audio_ms=1500)
     settlement = Settlement(
-        ask.request_id, units, response_time_ms=321, ttft_ms=45, cache=REPLY, exact=True
+        ask.request_id, units, response_time_ms=321, ttft_ms=45, device_s=0.1234567, cache=REPLY
     )
     await world.admission.settle(settlement)
     assert await writer.drain() == 2
@@ -102,6 +102,7 @@ async def test_a_settled_request_is_one_row_with_every_column(
         "error_message": None,
         "response_time_ms": 321,
         "ttft_ms": 45,
+        "device_seconds": 0.123457,
         "exact": True,
         "input_tokens": 100,
         "cached_tokens": 40,
@@ -115,6 +116,24 @@ async def test_a_settled_request_is_one_row_with_every_column(
         "prices": "7",
         "details": '{"image_count": 2}',
     }
+
+
+async def test_a_row_that_was_written_at_admission_gets_everything_at_settlement(
+    own: Own, writer: LedgerWriter, database: Database
+):
+    """A request that runs longer than a batch waits is written twice."""
+    world, tenant = own
+    ask = ask_of(tenant=tenant, details=DETAILS, prices={"input_tokens": 2_000})
+    await world.admission.admit(ask)
+    await writer.drain()
+    assert (await row(database, tenant))["money"] == 0
+    await world.admission.settle(
+        Settlement(ask.request_id, WorkUnits(100), ttft_ms=7, device_s=1.5)
+    )
+    await writer.drain()
+    found = await row(database, tenant)
+    assert (found["money"], found["input_tokens"]) == (Decimal("0.0000002"), 100)
+    assert (found["ttft_ms"], found["device_seconds"]) == (7, 1.5)
 
 
 async def test_a_request_that_never_settled_has_a_row_that_says_so(
@@ -328,7 +347,9 @@ async def test_usage_adds_up(own: Own, writer: LedgerWriter, database: Database)
         await world.admission.admit(ask)
         status = 500 if model == "fraud" else 200
         units = WorkUnits(10, 4, 2, 1)
-        settlement = Settlement(ask.request_id, units, status, response_time_ms=100, cache=REPLY)
+        settlement = Settlement(
+            ask.request_id, units, status, response_time_ms=100, device_s=0.25, cache=REPLY
+        )
         await world.admission.settle(settlement)
     await world.admission.admit(ask_of(tenant=tenant, cache_key="k", details={"model": "echo"}))
     await writer.drain()
@@ -340,6 +361,7 @@ async def test_usage_adds_up(own: Own, writer: LedgerWriter, database: Database)
     assert (summary.totals.input_tokens, summary.totals.total_tokens) == (30, 36)
     assert (summary.totals.cached_tokens, summary.totals.reasoning_tokens) == (12, 3)
     assert summary.totals.mean_response_time_ms == 100
+    assert summary.totals.device_seconds == 0.75, "a cached answer takes none"
     assert {name: t.requests for name, t in summary.by[By.MODEL].items()} == {"echo": 3, "fraud": 1}
     days = await usage.daily(tenant, since, until)
     assert sum(day.totals.requests for day in days) == 4

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -289,3 +290,11 @@ def test_every_feature_has_words():
     flags = {name for name, feature in features.items() if feature.unit == "flag"}
     assert set(FLAG_TEXTS) == flags
     assert set(TEXTS) == set(features) - flags
+
+
+async def test_the_engines_time_is_counted_for_the_call(shared):
+    call = CallContext("r")
+    request = FraudRequest.model_validate({"kind": "transaction", "features": STOLEN})
+    started = time.perf_counter()
+    await shared.analyse(request, call)
+    assert 0 < call.device_s <= time.perf_counter() - started

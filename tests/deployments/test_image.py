@@ -8,6 +8,7 @@ import base64
 import io
 import json
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -393,3 +394,11 @@ async def test_a_lora_is_used_where_named_and_leaves_no_trace(folder):
 def test_weights_that_are_not_there_are_a_settings_error(tmp_path):
     with pytest.raises(SettingsError):
         Image(ImageSettings(name="x", source=str(tmp_path)))
+
+
+async def test_callers_of_one_batch_share_the_engines_time_by_their_pictures(model):
+    one, two = call(), call()
+    started = time.perf_counter()
+    await asyncio.gather(generate(model, one), generate(model, two, n=2))
+    assert two.device_s == pytest.approx(2 * one.device_s, rel=0.05)
+    assert 0 < one.device_s + two.device_s <= time.perf_counter() - started

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import time
 import wave
 
 import numpy as np
@@ -212,3 +213,10 @@ def test_no_piece_is_too_long_to_be_spoken(text):
     pieces = sentences(text)
     assert max(len(piece) for piece in pieces) <= LONGEST + 1
     assert sum(len(piece.replace(" ", "")) for piece in pieces) >= len(text.replace(" ", "")) * 0.9
+
+
+async def test_the_engines_time_is_counted_for_the_call(model):
+    call = context()
+    started = time.perf_counter()
+    await model.speak(SpeechRequest(input="The door is open."), call)
+    assert 0 < call.device_s <= time.perf_counter() - started

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import time
 import wave
 
 import numpy as np
@@ -183,3 +184,10 @@ async def test_the_event_loop_stays_free_while_the_model_works(model):
         await asyncio.sleep(0)
         turns += 1
     assert turns > 10
+
+
+async def test_the_engines_time_is_counted_for_the_call(model):
+    call = context()
+    started = time.perf_counter()
+    await model.transcribe(request(), call)
+    assert 0 < call.device_s <= time.perf_counter() - started

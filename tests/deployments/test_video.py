@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import threading
+import time
 
 import av
 import numpy as np
@@ -394,3 +395,10 @@ async def test_another_make_of_model_takes_the_same_requests(other_make):
 def test_weights_that_are_not_there_are_a_settings_error(tmp_path):
     with pytest.raises(SettingsError):
         Video(settings(str(tmp_path)))
+
+
+async def test_the_engines_time_is_counted_for_the_call(model):
+    context = call()
+    started = time.perf_counter()
+    await animated(model, context)
+    assert 0 < context.device_s <= time.perf_counter() - started

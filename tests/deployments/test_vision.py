@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+import time
 from collections.abc import AsyncIterator
 
 import numpy as np
@@ -332,3 +333,11 @@ def test_every_operation_streams_and_has_an_estimate():
     for operation in SPEC.operations.values():
         assert hasattr(Vision, operation.method)
         assert hasattr(Vision, str(operation.stream_method))
+
+
+async def test_callers_of_one_batch_share_the_engines_time(vision):
+    calls = [call(), call()]
+    started = time.perf_counter()
+    await asyncio.gather(*(vision.describe(describe(), each) for each in calls))
+    assert all(each.device_s > 0 for each in calls)
+    assert sum(each.device_s for each in calls) <= time.perf_counter() - started

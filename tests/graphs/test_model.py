@@ -14,8 +14,8 @@ class Told:
     def __init__(self):
         self.reports = []
 
-    def report(self, request_id, units, elapsed_ms):
-        self.reports.append(request_id)
+    def report(self, request_id, orphan):
+        self.reports.append((request_id, orphan))
 
 
 @pytest.fixture
@@ -31,4 +31,45 @@ async def test_jobs_settle_their_own_calls_and_replicas_those_of_others(replica,
     await anext(stream)
     await stream.aclose()
     await asyncio.sleep(0)
-    assert replica.orphans.reports == reports
+    assert [request_id for request_id, _ in replica.orphans.reports] == reports
+
+
+async def test_an_answer_says_how_long_a_device_worked_for_it(replica, monkeypatch):
+    chat, chat_stream = replica.model.chat, replica.model.chat_stream
+
+    async def busy(request, call):
+        call.device_s += 0.5
+        return await chat(request, call)
+
+    async def busy_stream(request, call):
+        async for chunk in chat_stream(request, call):
+            call.device_s += 0.25
+            yield chunk
+
+    monkeypatch.setattr(replica.model, "chat", busy)
+    monkeypatch.setattr(replica.model, "chat_stream", busy_stream)
+    whole = await replica.answer("chat", ECHO, CallContext("r1"))
+    assert whole.device_s == 0.5
+    chunks = [chunk async for chunk in replica.stream("chat", ECHO, CallContext("r2"))]
+    assert chunks[-1].last
+    assert chunks[-1].device_s >= 0.75
+
+
+async def test_a_call_that_is_cut_short_reports_its_device_time_and_its_first_token(
+    replica, monkeypatch
+):
+    chat_stream = replica.model.chat_stream
+
+    async def busy_stream(request, call):
+        async for chunk in chat_stream(request, call):
+            call.device_s += 0.25
+            yield chunk
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(replica.model, "chat_stream", busy_stream)
+    stream = replica.stream("chat", ECHO, CallContext("r1"))
+    await anext(stream)
+    await stream.aclose()
+    (_, orphan) = replica.orphans.reports[0]
+    assert orphan.device_s >= 0.25
+    assert 0 <= orphan.ttft_ms <= orphan.elapsed_ms
