@@ -6,10 +6,11 @@ Place in the path: administration, and step 2. No secret and no digest is ever i
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AwareDatetime, Field, SecretStr
 
+from auth.plans import LimitSet
 from auth.principal import Scope
 from core.model import Frozen
 
@@ -52,6 +53,8 @@ class ApiKey:
     revoked_at: datetime | None
     rotated_from: str | None = None
     """The key that it succeeds."""
+    limits: LimitSet | None = None
+    """Its own, inside its user's and its tenant's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,25 @@ class KeyGrant(Frozen):
     allowed_models: frozenset[PlainText] | None = None
     tier: PlainText | None = None
     requests_per_hour: int | None = Field(default=None, gt=0, le=MAX_POSTGRES_INTEGER)
+    limits: LimitSet | None = None
     expires_at: AwareDatetime | None = None
+
+
+class KeyEdit(Frozen):
+    """What shall change of a key: the fields that are set. None takes a limit away."""
+
+    name: PlainText = "default"
+    scopes: frozenset[Scope] = frozenset()
+    allowed_models: frozenset[PlainText] | None = None
+    tier: PlainText | None = None
+    requests_per_hour: int | None = Field(default=None, gt=0, le=MAX_POSTGRES_INTEGER)
+    limits: LimitSet | None = None
+    expires_at: AwareDatetime | None = None
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The fields that are set, with their values."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
 
 
 @dataclass(frozen=True, slots=True)

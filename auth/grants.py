@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from auth.accounts import ApiKey, KeyGrant
+from auth.own_limits import inherited
 from auth.principal import Principal, Scope
 from core.errors import Forbidden, InvalidRequest
 
@@ -24,6 +25,8 @@ def granted(granter: Principal, wanted: KeyGrant) -> KeyGrant:
     if missing:
         names = ", ".join(sorted(scope.value for scope in missing))
         raise Forbidden(f"a key cannot grant scopes that it lacks: {names}", "scopes")
+    if granter.user_windows and wanted.user_id not in (None, granter.user_id):
+        raise Forbidden("a user with limits of its own makes keys for itself alone", "user_id")
     if wanted.expires_at is not None and wanted.expires_at <= datetime.now(UTC):
         raise InvalidRequest("the expiry has passed already", "expires_at")
     return wanted.model_copy(
@@ -40,7 +43,9 @@ def granted(granter: Principal, wanted: KeyGrant) -> KeyGrant:
                 granter.key_requests_per_hour,
                 int.__le__,
             ),
+            "user_id": wanted.user_id or _bound_user(granter),
             "tier": _within("tier", wanted.tier, granter.tier, str.__eq__),
+            "limits": inherited(wanted.limits, granter),
         }
     )
 
@@ -56,13 +61,21 @@ def require_all_of(granter: Principal, key: ApiKey) -> None:
         allowed_models=key.allowed_models,
         tier=key.tier,
         requests_per_hour=key.requests_per_hour,
+        limits=key.limits,
     )
     ends = (granter.expires_at, key.expires_at)
+    if granter.user_windows and key.user_id != granter.user_id:
+        raise Forbidden("this key is not held to the user's limits that these credentials have")
     outlives = ends[0] is not None and (ends[1] is None or ends[1] > ends[0])
-    if outlives or granted(granter, same).model_dump(exclude={"expires_at"}) != same.model_dump(
-        exclude={"expires_at"}
-    ):
+    others = {"expires_at", "user_id"}
+    inside = granted(granter, same).model_dump(exclude=others)
+    if outlives or inside != same.model_dump(exclude=others):
         raise Forbidden("this key has rights that these credentials lack")
+
+
+def _bound_user(granter: Principal) -> str | None:
+    """Whose the keys are that a user makes, or somebody with a user's limits."""
+    return granter.user_id if granter.granted_by or granter.user_windows else None
 
 
 def _within(

@@ -132,15 +132,16 @@ class Identifier:
         principal = await self._identify(key)
         if self._forwarded is None or not human or principal.role is not None:
             return principal
-        return replace(principal, user_id=self._forwarded.user_id(human))
+        return replace(principal, user_id=self._forwarded.user_id(human), user_windows=())
 
     async def _identify(self, key: str) -> Principal:
         if key_id_of(key) is None and not looks_like_token(key):
             raise InvalidKey("the API key is not valid")
         digest = self._hasher.digest(key)
         if (known := self._remembered(self._good, digest)) and known.principal:
-            _refuse_expired(known.principal)
-            return known.principal
+            if not _has_expired(known.principal):
+                return known.principal
+            self.forget(key)  # it may last longer since: the load decides
         if self._remembered(self._bad, digest):
             raise InvalidKey("the API key is not valid")
         return await self._load(key, digest)
@@ -207,9 +208,11 @@ def _is_as_old(known: Principal | None, stale: Principal) -> bool:
     return known is not None and known.epoch == stale.epoch
 
 
-def _refuse_expired(principal: Principal) -> None:
+def _has_expired(known: Principal) -> bool:
+    key_ends, token_ends = known.expires_at, known.token_expires_at
+    if key_ends is None and token_ends is None:
+        return False
     now = datetime.now(UTC)
-    if principal.expires_at is not None and principal.expires_at <= now:
-        raise ExpiredKey("the API key has expired")
-    if principal.token_expires_at is not None and principal.token_expires_at <= now:
-        raise ExpiredKey("the access token has expired")
+    return (key_ends is not None and key_ends <= now) or (
+        token_ends is not None and token_ends <= now
+    )

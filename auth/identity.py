@@ -49,7 +49,7 @@ class Identity:
             settings.access_token_s,
         )
         self.users = Users(database, announce)
-        self.members = Members(database, announce)
+        self.members = Members(database, announce, directory.plans)
         self.invitations = Invitations(database, hasher, announce, settings.invitation_s)
         self.sessions = Sessions(database, hasher, announce, settings.refresh_token_s)
         principals = UserPrincipals(database, Epochs(valkey, stores.prefix))

@@ -9,20 +9,22 @@ from datetime import datetime
 
 import asyncpg
 
+from auth import own_limits
 from auth.accounts import Page
 from auth.database import Connection, Database
 from auth.paging import known_id, page_size
+from auth.plans import LimitSet, Plans
 from auth.principal import Principal, Role
 from auth.revisions import Announce, changed
 from auth.roles import require_rank
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, Forbidden, NotFound
 
 ONE = """
-    SELECT u.id, u.email, u.name, u.is_active, m.role, m.created_at AS joined_at
+    SELECT u.id, u.email, u.name, u.is_active, m.role, m.limits, m.created_at AS joined_at
     FROM memberships m JOIN users u ON u.id = m.user_id WHERE m.tenant_id = $1 AND u.id = $2
 """
 OLDEST_FIRST = """
-    SELECT u.id, u.email, u.name, u.is_active, m.role, m.created_at AS joined_at
+    SELECT u.id, u.email, u.name, u.is_active, m.role, m.limits, m.created_at AS joined_at
     FROM memberships m JOIN users u ON u.id = m.user_id
     WHERE m.tenant_id = $1 AND ($2::text IS NULL OR (m.created_at, u.id) >
         (SELECT created_at, user_id FROM memberships WHERE tenant_id = $1 AND user_id = $2))
@@ -40,14 +42,17 @@ class Member:
     role: Role
     is_active: bool
     joined_at: datetime
+    limits: LimitSet | None = None
+    """Its own in this tenant, over all its keys."""
 
 
 class Members:
     """The memberships. Every method raises StoreUnavailable when a store does not answer."""
 
-    def __init__(self, database: Database, announce: Announce) -> None:
+    def __init__(self, database: Database, announce: Announce, plans: Plans) -> None:
         self._database = database
         self._announce = announce
+        self._plans = plans
 
     async def find(self, tenant_id: str, user_id: str) -> Member:
         """One member of a tenant. Raises NotFound."""
@@ -83,6 +88,30 @@ class Members:
                 role.value,
             )
             await _revoke_invitations(connection, tenant_id, user_id)
+        await self._announce()
+        return await self.find(tenant_id, user_id)
+
+    async def set_limits(
+        self, principal: Principal, user_id: str, limits: LimitSet | None
+    ) -> Member:
+        """Hold a member to limits of its own, over all its keys; None takes them away.
+
+        Raises NotFound, Forbidden for roles above the principal's own and for whoever would free
+        itself, InvalidRequest for limits above those of the tenant.
+        """
+        tenant_id = principal.tenant_id
+        if principal.user_id == user_id and principal.role is not Role.OWNER:
+            raise Forbidden("only an owner sets its own limits", "limits")
+        async with self._database.of(tenant_id).transaction() as connection:
+            await self._locked(connection, principal, user_id)
+            plan = await connection.fetchval("SELECT plan FROM tenants WHERE id = $1", tenant_id)
+            own_limits.require_within(limits, own_limits.above_user(self._plans[plan]))
+            await connection.execute(
+                "UPDATE memberships SET limits = $3 WHERE tenant_id = $1 AND user_id = $2",
+                tenant_id,
+                user_id,
+                own_limits.stored(limits),
+            )
         await self._announce()
         return await self.find(tenant_id, user_id)
 
@@ -169,4 +198,5 @@ def _member(row: asyncpg.Record | None) -> Member:
         Role(row["role"]),
         row["is_active"],
         row["joined_at"],
+        own_limits.read(row["limits"]),
     )

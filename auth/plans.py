@@ -13,7 +13,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from auth.principal import Principal
 from core.errors import SettingsError
 from core.model import Frozen
 from core.settings import parse, read_yaml
@@ -89,7 +88,9 @@ Plans = Mapping[str, Plan]
 ScopedWindows = tuple[tuple[str, tuple[Window, ...]], ...]
 """Windows to hold, per scope name: what `Ask.scopes` carries."""
 
-Limit = Annotated[int, Field(strict=True, gt=0)]
+MOST = 2**53 - 1
+"""What the store's numbers count to without a gap."""
+Limit = Annotated[int, Field(strict=True, gt=0, le=MOST)]
 SPANS = {"minute": MINUTE_S, "hour": HOUR_S, "day": DAY_S, "month": MONTH_S}
 
 
@@ -191,70 +192,3 @@ def read_plans(path: Path) -> Plans:
     """The plans in `path`, by name. Raises SettingsError that names every field at fault."""
     document = parse(PlansFile, read_yaml(path), str(path))
     return {name: entry.plan(name) for name, entry in document.plans.items()}
-
-
-class Limits:
-    """The windows of a principal: its tenant's plan, and inside it its user's and its key's own.
-
-    Each scope is held for itself, so a key cannot exceed its user, nor a user its tenant. Tuples
-    are made once and reused, because admission recognises them by identity.
-    """
-
-    def __init__(self, plans: Plans) -> None:
-        self._plans = plans
-        self._of_key: dict[tuple[str, str | None, int | None], tuple[Window, ...]] = {}
-        self._zoned: dict[tuple[int, str], tuple[Window, ...]] = {}
-
-    def scopes(self, principal: Principal) -> ScopedWindows:
-        """What `Ask.scopes` takes. Raises SettingsError for a plan that the file lacks."""
-        plan, zone = self._plan(principal.plan), principal.time_zone
-        scopes = [(f"tenant:{principal.tenant_id}", self._in_zone(plan.windows, zone))]
-        if plan.user_windows and principal.user_id is not None:
-            name = f"user:{principal.tenant_id}:{principal.user_id}"
-            scopes.append((name, self._in_zone(plan.user_windows, zone)))
-        own = self._key_windows(plan, principal.tier, principal.key_requests_per_hour)
-        if own:
-            scopes.append((f"key:{principal.key_id}", self._in_zone(own, zone)))
-        return tuple(scopes)
-
-    def is_strict(self, principal: Principal) -> bool:
-        """Whether its requests reserve the most that they may take. Raises SettingsError."""
-        return self._plan(principal.plan).strict
-
-    def _key_windows(
-        self, plan: Plan, tier: str | None, requests_per_hour: int | None
-    ) -> tuple[Window, ...]:
-        known = self._of_key.get((plan.name, tier, requests_per_hour))
-        if known is None:
-            windows = plan.key_windows
-            for extra in self._plan(tier).windows if tier is not None else ():
-                windows = _tightened(windows, extra)
-            if requests_per_hour is not None:
-                windows = _tightened(windows, Window(Meter.REQUESTS, HOUR_S, requests_per_hour))
-            known = self._of_key[plan.name, tier, requests_per_hour] = windows
-        return known
-
-    def _in_zone(self, windows: tuple[Window, ...], zone: str) -> tuple[Window, ...]:
-        """The same windows with days and months as they are in `zone`."""
-        if zone == UTC:
-            return windows
-        known = self._zoned.get((id(windows), zone))
-        if known is None:
-            known = self._zoned[id(windows), zone] = tuple(
-                replace(window, zone=zone) if window.seconds >= DAY_S else window
-                for window in windows
-            )
-        return known
-
-    def _plan(self, name: str) -> Plan:
-        plan = self._plans.get(name)
-        if plan is None:
-            raise SettingsError(f"the plan '{name}' is in use but not in plans.yaml")
-        return plan
-
-
-def _tightened(windows: tuple[Window, ...], extra: Window) -> tuple[Window, ...]:
-    """`windows` and `extra`; where both limit the same span, the smaller limit."""
-    same = [w for w in windows if (w.meter, w.seconds) == (extra.meter, extra.seconds)]
-    others = tuple(w for w in windows if w not in same)
-    return (*others, min((extra, *same), key=lambda w: w.limit))

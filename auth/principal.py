@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from auth.plans import Window
 from core.errors import Forbidden, ModelForbidden
 
 
@@ -52,6 +53,10 @@ class Principal:
     """None allows every model."""
     key_requests_per_hour: int | None = None
     """The key's own limit, inside its tenant's plan."""
+    key_windows: tuple[Window, ...] = ()
+    """The key's own limits of any unit, inside its user's."""
+    user_windows: tuple[Window, ...] = ()
+    """The user's own limits, inside its tenant's plan."""
     time_zone: str = "UTC"
     """Of the tenant: when its days and months begin."""
     tier: str | None = None
@@ -69,16 +74,21 @@ class Principal:
 
     @property
     def is_limited(self) -> bool:
-        """Whether a key's own limits stand beside its scopes."""
+        """Whether limits of the key, or of its user, stand beside its scopes."""
         own = (self.allowed_models, self.key_requests_per_hour, self.tier, self.expires_at)
-        return any(limit is not None for limit in own)
+        windows = self.key_windows or self.user_windows
+        return bool(windows) or any(limit is not None for limit in own)
 
     def require(self, scope: Scope) -> None:
         """Raise Forbidden unless the principal has `scope`."""
         if scope not in self.scopes:
             raise Forbidden(f"these credentials lack the scope '{scope}'")
 
+    def allows_model(self, model_id: str) -> bool:
+        """Whether the key allows `model_id`."""
+        return self.allowed_models is None or model_id in self.allowed_models
+
     def require_model(self, model_id: str) -> None:
         """Raise ModelForbidden unless the key allows `model_id`."""
-        if self.allowed_models is not None and model_id not in self.allowed_models:
+        if not self.allows_model(model_id):
             raise ModelForbidden(f"this API key does not allow the model '{model_id}'", "model")

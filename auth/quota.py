@@ -38,11 +38,10 @@ def refused_for(state: WindowState, amount: int) -> LimitReached:
     """What a window says to a request for more than it has left."""
     window = state.window
     owner = OWNERS.get(state.scope.partition(":")[0], "your plan")
-    allowance = f"{owner} allows {_amount(window, window.limit)}"
+    allowance = f"{owner} allows {described(window)}"
     if window.meter is Meter.CONCURRENCY:
-        text = f"Rate limit reached: {allowance} at once. Try again when one of them has ended."
+        text = f"Rate limit reached: {allowance}. Try again when one of them has ended."
         return LimitReached(text, None, RUNNING_RETRY_S)
-    allowance += f" per {SPANS.get(window.seconds, f'{window.seconds} s')}"
     opens_s = state.reset_ms / 1000
     if amount > window.limit:
         wanted = _amount(window, amount)
@@ -53,6 +52,14 @@ def refused_for(state: WindowState, amount: int) -> LimitReached:
     used = f"{_amount(window, state.used)} used. It opens again in {opens_s:.0f} s."
     kind = BudgetSpent if window.seconds >= DAY_S else LimitReached
     return kind(f"Rate limit reached: {allowance}, {used}", None, opens_s)
+
+
+def described(window: Window) -> str:
+    """A window in words: `1000 tokens per day`, `3 requests at once`."""
+    amount = _amount(window, window.limit)
+    if window.meter is Meter.CONCURRENCY:
+        return f"{amount} at once"
+    return f"{amount} per {SPANS.get(window.seconds, f'{window.seconds} s')}"
 
 
 def storage_refusal(used: int, limit: int, size: int = 0) -> StorageFull:

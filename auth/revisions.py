@@ -14,8 +14,10 @@ Announce = Callable[[], Awaitable[int]]
 
 async def changed(connection: Connection, tenant_ids: Iterable[str]) -> None:
     """Note that the rights in these tenants change with this transaction."""
+    ids = sorted(tenant_ids)
+    # Two statements: one that locks rows and changes them waits for its own lock, now and then,
+    # when others that only refer to the row (a new key) hold it too.
     await connection.execute(
-        "UPDATE tenants SET revision = revision + 1 WHERE id IN"
-        " (SELECT id FROM tenants WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE)",
-        sorted(tenant_ids),
+        "SELECT 1 FROM tenants WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", ids
     )
+    await connection.execute("UPDATE tenants SET revision = revision + 1 WHERE id = ANY ($1)", ids)

@@ -28,4 +28,4 @@ def require_rank(principal: Principal, role: Role) -> None:
     if RANK[role] > RANK[principal.role or Role.ADMIN] or SCOPES[role] - principal.scopes:
         raise Forbidden(f"these credentials cannot grant the role '{role}'", "role")
     if principal.is_limited:
-        raise Forbidden("a key with limits of its own cannot grant roles", "role")
+        raise Forbidden("who has limits of its own cannot grant roles", "role")

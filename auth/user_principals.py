@@ -8,13 +8,14 @@ from datetime import datetime
 
 from auth.database import Database
 from auth.epochs import Epochs
+from auth.own_limits import windows_in
 from auth.principal import Principal, Role
 from auth.roles import SCOPES
 from core.errors import InvalidKey
 
 PREFIX = "user:"
 SQL = """
-    SELECT m.role, t.plan, t.time_zone FROM memberships m
+    SELECT m.role, m.limits, t.plan, t.time_zone FROM memberships m
     JOIN users u ON u.id = m.user_id JOIN tenants t ON t.id = m.tenant_id
     WHERE m.user_id = $1 AND m.tenant_id = $2 AND u.is_active AND t.is_active
     AND ($3::text IS NULL OR (
@@ -65,6 +66,7 @@ class UserPrincipals:
             scopes=SCOPES[role],
             time_zone=row["time_zone"],
             user_id=user_id,
+            user_windows=windows_in(row["limits"]),
             role=role,
             granted_by=user_id,
             session=session,

@@ -45,7 +45,7 @@ def create_key(
         "expires_at": _in_days(expires_in_days),
     }
     grant = parse(KeyGrant, {k: v for k, v in said.items() if v is not None}, "the key")
-    issued = with_directory(lambda d: d.create_key(operator(), grant, tenant), state_directory())
+    issued = with_directory(lambda d: d.keys.create(operator(), grant, tenant), state_directory())
     OUT.print(issued.secret.get_secret_value())
 
 
@@ -57,7 +57,7 @@ def list_keys(tenant: TenantId = OPERATOR) -> None:
         found: list[ApiKey] = []
         more = True
         while more:
-            page = await directory.keys(tenant, found[-1].id if found else None, PAGE)
+            page = await directory.keys.list(tenant, found[-1].id if found else None, PAGE)
             found += page.items
             more = page.has_more
         return found
@@ -74,7 +74,7 @@ def list_keys(tenant: TenantId = OPERATOR) -> None:
 @keys.command("revoke")
 def revoke_key(key_id: str, tenant: TenantId = OPERATOR) -> None:
     """End a key, everywhere at once."""
-    with_directory(lambda d: d.revoke_key(tenant, key_id), state_directory())
+    with_directory(lambda d: d.keys.revoke(tenant, key_id), state_directory())
     OUT.print(f"{key_id} is revoked.")
 
 

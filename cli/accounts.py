@@ -90,5 +90,5 @@ async def _write_first_key(directory: Directory, path: Path) -> None:
     issued = await directory.bootstrap()
     if issued is None:  # the tenant has keys, but nobody has the file any more
         grant = KeyGrant(name="key of this machine", scopes=frozenset(Scope))
-        issued = await directory.create_key(operator(), grant)
+        issued = await directory.keys.create(operator(), grant)
     write_secret(path, issued.secret.get_secret_value())

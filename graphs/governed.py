@@ -16,8 +16,9 @@ from auth.estimates import Estimates
 from auth.identify import Identifier
 from auth.isolation import TenantSalts
 from auth.keys import KeyHasher
+from auth.limits import Limits
 from auth.pipeline import Pipeline
-from auth.plans import Limits, read_plans
+from auth.plans import read_plans
 from auth.prices import read_prices
 from auth.shared_estimates import SharedEstimates
 from auth.valkey import ValkeyAdmission

@@ -5,19 +5,21 @@ grant what, whose keys are whose) are `auth`'s; this module speaks JSON.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
-from auth.accounts import MAX_POSTGRES_INTEGER, ApiKey, IssuedKey, KeyGrant, PlainText
+from auth.accounts import MAX_POSTGRES_INTEGER, ApiKey, IssuedKey, KeyEdit, KeyGrant, PlainText
 from auth.directory import Directory
+from auth.plans import LimitSet
 from auth.principal import Principal, Scope
 from core.errors import Forbidden, InvalidRequest
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.path import RequestPath
 from ingress.responses import json_response
+from ingress.standing import limits_object
 
 DEFAULT_PAGE = 20
 
@@ -32,6 +34,8 @@ class KeyRequest(BaseModel):
     scopes: frozenset[Scope] = frozenset({Scope.INFERENCE, Scope.USAGE})
     allowed_models: frozenset[PlainText] | None = None
     requests_per_hour: int | None = Field(None, gt=0, le=MAX_POSTGRES_INTEGER)
+    limits: LimitSet | None = None
+    """Windows of any unit, of money, of what runs at once, as plans.yaml writes them."""
     tier: PlainText | None = None
     expires_at: AwareDatetime | None = None
     tenant_id: PlainText | None = None
@@ -39,6 +43,31 @@ class KeyRequest(BaseModel):
 
     def grant(self) -> KeyGrant:
         return KeyGrant.model_validate(self.model_dump(exclude={"tenant_id"}))
+
+
+class KeyChange(BaseModel):
+    """PATCH /v1/api-keys/{key_id}. What is left out stays; null takes a limit away."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: PlainText | None = None
+    scopes: frozenset[Scope] | None = None
+    allowed_models: frozenset[PlainText] | None = None
+    requests_per_hour: int | None = Field(None, gt=0, le=MAX_POSTGRES_INTEGER)
+    limits: LimitSet | None = None
+    """In place of all that were set before."""
+    tier: PlainText | None = None
+    expires_at: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        for field in ("name", "scopes"):
+            if field in self.model_fields_set and getattr(self, field) is None:
+                raise ValueError(f"{field} cannot be null")
+        return self
+
+    def edit(self) -> KeyEdit:
+        return KeyEdit(**{name: getattr(self, name) for name in self.model_fields_set})
 
 
 class RotateRequest(BaseModel):
@@ -77,6 +106,13 @@ class Accounts:
                 shown_once=True,
             ),
             Endpoint("GET", "/v1/api-keys", self.list, "Keys of this tenant"),
+            Endpoint(
+                "PATCH",
+                "/v1/api-keys/{key_id}",
+                self.change,
+                "Other rights and limits of a key, at once",
+                KeyChange,
+            ),
             Endpoint("DELETE", "/v1/api-keys/{key_id}", self.revoke, "Revoke a key at once"),
             Endpoint(
                 "POST",
@@ -99,12 +135,12 @@ class Accounts:
 
     async def issue(self, principal: Principal, request: KeyRequest) -> IssuedKey:
         """Make a key on behalf of `principal`."""
-        return await self._directory.create_key(principal, request.grant(), request.tenant_id)
+        return await self._directory.keys.create(principal, request.grant(), request.tenant_id)
 
     async def list(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.KEYS)
         after, limit = page_of(exchange)
-        page = await self._directory.keys(principal.tenant_id, after, limit)
+        page = await self._directory.keys.list(principal.tenant_id, after, limit)
         data = [key_object(key) for key in page.items]
         return json_response(
             {
@@ -116,17 +152,24 @@ class Accounts:
             }
         )
 
+    async def change(self, exchange: Exchange) -> Response:
+        principal = await self._path.authorize(exchange.key, Scope.KEYS)
+        request = await exchange.parse(KeyChange)
+        key_id = exchange.http.path_params["key_id"]
+        key = await self._directory.keys.edit(principal, key_id, request.edit())
+        return json_response(key_object(key))
+
     async def revoke(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.KEYS)
         key_id = exchange.http.path_params["key_id"]
-        key = await self._directory.revoke_key(principal.tenant_id, key_id)
+        key = await self._directory.keys.revoke(principal.tenant_id, key_id)
         return json_response({"id": key.id, "object": "api_key", "deleted": True})
 
     async def rotate(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.KEYS)
         request = await exchange.parse(RotateRequest)
         key_id = exchange.http.path_params["key_id"]
-        issued = await self._directory.rotate_key(principal, key_id, request.grace_s)
+        issued = await self._directory.keys.rotate(principal, key_id, request.grace_s)
         return json_response(issued_object(issued), 201)
 
     async def verify(self, exchange: Exchange) -> Response:
@@ -136,7 +179,7 @@ class Accounts:
         return json_response(await self.verdict(principal, request.api_key))
 
     async def verdict(self, principal: Principal, api_key: str) -> dict[str, Any]:
-        found = await self._directory.verify(api_key)
+        found = await self._directory.principals.verify(api_key)
         foreign = found.valid and found.tenant_id != principal.tenant_id
         if foreign and Scope.ADMIN not in principal.scopes:
             raise Forbidden("this key can only verify keys of its own tenant")
@@ -163,6 +206,7 @@ def key_object(key: ApiKey) -> dict[str, Any]:
         "user_id": key.user_id,
         "tier": key.tier,
         "requests_per_hour": key.requests_per_hour,
+        "limits": limits_object(key.limits),
         "scopes": sorted(key.scopes),
         "allowed_models": None if key.allowed_models is None else sorted(key.allowed_models),
         "is_active": key.is_active,

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from auth.admission import WindowState
 from auth.amounts import room_for
-from auth.plans import Limits
+from auth.limits import Limits
 from auth.prices import PriceBook
 from auth.principal import Principal, Scope
 from auth.quota import refused_for

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from auth.admission import Refused, WindowState
 from auth.amounts import amount_of
-from auth.plans import Limits, Meter, ScopedWindows
+from auth.limits import Limits
+from auth.plans import Meter, ScopedWindows
 from auth.prices import PriceBook
 from auth.principal import Principal
 from auth.quota import refusal

@@ -30,7 +30,7 @@ from auth.admission import (
     Verdict,
 )
 from auth.estimates import Estimates
-from auth.plans import Limits
+from auth.limits import Limits
 from auth.prices import PriceBook
 from auth.principal import Principal, Scope
 from auth.quota import refusal
@@ -151,7 +151,9 @@ class RequestPath:
         except CarillonError as error:
             traced(error, "identify")
             raise
-        _require(principal, scope)
+        if scope not in principal.scopes:  # it may have been given since
+            principal = await self.recognise(key)
+            _require(principal, scope)
         return principal
 
     async def recognise(self, key: str | None) -> Principal:
@@ -248,6 +250,8 @@ class RequestPath:
         self, call: Call, key: str | None, principal: Principal
     ) -> tuple[Ask, Admitted | Hit]:
         """Step 3. Raises LimitReached, ModelForbidden, InvalidKey or StoreUnavailable."""
+        if not principal.allows_model(call.model.card.id) and key is not None:
+            principal = await self.recognise(key)  # it may have been allowed since
         _require_model(principal, call)
         ask = self._ask(call, principal)
         verdict = await self._ask_until_clear(call, ask)

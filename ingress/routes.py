@@ -13,7 +13,7 @@ from auth.files import FileBook
 from auth.identity import Identity
 from auth.jobs import JobBook
 from auth.ledger import LedgerWriter
-from auth.plans import Limits
+from auth.limits import Limits
 from auth.prices import PriceBook
 from auth.receipts import ReceiptSigner
 from auth.usage import Usage

@@ -1,4 +1,4 @@
-"""Where windows stand, as JSON: the same words in usage, in explanations and in refusals.
+"""Limits and where they stand, as JSON: the same words in every answer.
 
 Place in the path: beside it. It asks nobody; the store's reply is given.
 """
@@ -6,7 +6,7 @@ Place in the path: beside it. It asks nobody; the store's reply is given.
 from typing import Any
 
 from auth.admission import WindowState
-from auth.plans import NANO, Meter
+from auth.plans import NANO, LimitSet, Meter
 
 
 def window_object(
@@ -32,3 +32,13 @@ def window_object(
         "reset_ms": state.reset_ms,
         "watched": window.watched,
     }
+
+
+def limits_object(limits: LimitSet | None) -> dict[str, Any] | None:
+    """Own limits of a key or a user, as plans.yaml writes them; None is none."""
+    if limits is None:
+        return None
+    shown = limits.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    for span, amount in shown.get("money", {}).items():
+        shown["money"][span] = float(amount)
+    return shown

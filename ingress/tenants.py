@@ -14,6 +14,7 @@ from auth.email import normalized
 from auth.identity import Identity
 from auth.invitations import Invitation, IssuedInvitation
 from auth.members import Member
+from auth.plans import LimitSet
 from auth.principal import Role, Scope
 from ingress.accounts import page_of, timestamp
 from ingress.endpoint import Endpoint
@@ -21,6 +22,7 @@ from ingress.exchange import Exchange
 from ingress.files import listing
 from ingress.path import RequestPath
 from ingress.responses import json_response
+from ingress.standing import limits_object
 
 MEMBER = "/v1/tenants/me/members/{user_id}"
 INVITATIONS = "/v1/tenants/me/invitations"
@@ -37,11 +39,13 @@ class TenantChange(BaseModel):
 
 
 class MemberChange(BaseModel):
-    """PUT /v1/tenants/me/members/{user_id}."""
+    """PUT /v1/tenants/me/members/{user_id}. What is left out stays."""
 
     model_config = ConfigDict(extra="forbid")
 
-    role: Role
+    role: Role | None = None
+    limits: LimitSet | None = None
+    """The member's own, over all its keys, in place of those before; null takes them away."""
 
 
 class InvitationRequest(BaseModel):
@@ -68,7 +72,7 @@ class TenantEndpoints:
             Endpoint("PUT", "/v1/tenants/me", self.change, "Its name, its days", TenantChange),
             Endpoint("GET", "/v1/tenants/me/members", self.members, "Its members"),
             Endpoint("GET", MEMBER, self.member, "One member"),
-            Endpoint("PUT", MEMBER, self.set_role, "Another role", MemberChange),
+            Endpoint("PUT", MEMBER, self.change_member, "Another role, own limits", MemberChange),
             Endpoint("DELETE", MEMBER, self.remove, "Remove a member at once, or leave"),
             Endpoint(
                 "POST",
@@ -108,10 +112,15 @@ class TenantEndpoints:
         found = await self._members.find(principal.tenant_id, _user_id(exchange))
         return json_response(member_object(found))
 
-    async def set_role(self, exchange: Exchange) -> Response:
+    async def change_member(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.MEMBERS)
         request = await exchange.parse(MemberChange)
-        member = await self._members.set_role(principal, _user_id(exchange), request.role)
+        user_id = _user_id(exchange)
+        member = await self._members.find(principal.tenant_id, user_id)
+        if "limits" in request.model_fields_set:
+            member = await self._members.set_limits(principal, user_id, request.limits)
+        if request.role is not None:
+            member = await self._members.set_role(principal, user_id, request.role)
         return json_response(member_object(member))
 
     async def remove(self, exchange: Exchange) -> Response:
@@ -164,6 +173,7 @@ def member_object(member: Member) -> dict[str, Any]:
         "name": member.name,
         "role": member.role,
         "is_active": member.is_active,
+        "limits": limits_object(member.limits),
         "joined_at": timestamp(member.joined_at),
     }
 

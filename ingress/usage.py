@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from auth.plans import Limits
+from auth.limits import Limits
 from auth.principal import Principal, Scope
 from auth.usage import By, Usage, UsageTotals
 from auth.valkey import ValkeyAdmission

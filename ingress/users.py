@@ -20,6 +20,7 @@ from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.path import RequestPath
 from ingress.responses import json_response
+from ingress.standing import limits_object
 
 MAX_SECRET = 1024
 
@@ -98,10 +99,12 @@ class UserEndpoints:
 
     async def _described(self, principal: Principal, user: User) -> dict[str, Any]:
         memberships = await self._identity.users.memberships(user.id)
+        member = await self._identity.members.find(principal.tenant_id, user.id)
         return user_object(user) | {
             "tenant_id": principal.tenant_id,
             "role": principal.role,
             "scopes": sorted(principal.scopes),
+            "limits": limits_object(member.limits),
             "tenants": [membership_object(membership) for membership in memberships],
         }
 

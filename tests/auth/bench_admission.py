@@ -19,8 +19,9 @@ from pydantic import SecretStr
 from redis.exceptions import ResponseError
 
 from auth.admission import Admitted, Ask, Settlement
+from auth.limits import Limits
 from auth.pipeline import Pipeline
-from auth.plans import DAY_S, HOUR_S, MINUTE_S, Limits, Meter, Plan, Window
+from auth.plans import DAY_S, HOUR_S, MINUTE_S, Meter, Plan, Window
 from auth.principal import Principal
 from auth.valkey import ValkeyAdmission
 from core.work import WorkUnits

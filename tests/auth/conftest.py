@@ -103,5 +103,5 @@ def owner(tenant: Tenant) -> Principal:
 @pytest.fixture
 async def key(directory: Directory, owner: Principal) -> str:
     """A working key of `tenant`."""
-    issued = await directory.create_key(owner, KeyGrant(name="app"))
+    issued = await directory.keys.create(owner, KeyGrant(name="app"))
     return issued.secret.get_secret_value()

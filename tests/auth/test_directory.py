@@ -14,9 +14,10 @@ from auth.directory import OPERATOR, Directory
 from auth.epochs import Epochs
 from auth.identify import Identifier
 from auth.keys import KeyHasher
+from auth.limits import Limits
 from auth.migrate import migrate
 from auth.pipeline import Pipeline
-from auth.plans import Limits, Plans
+from auth.plans import Plans
 from auth.principal import Principal, Scope
 from auth.valkey import ValkeyAdmission
 from core.errors import (
@@ -60,7 +61,7 @@ async def test_a_key_stands_for_its_tenant_and_grant(
         tier="free",
         requests_per_hour=7,
     )
-    issued = await directory.create_key(owner, grant)
+    issued = await directory.keys.create(owner, grant)
     principal = await directory.principal_for(issued.secret.get_secret_value())
     assert principal.tenant_id == tenant.id
     assert principal.key_id == issued.key.id
@@ -86,24 +87,24 @@ async def test_an_almost_right_key_is_invalid(directory: Directory, key: str, ch
 
 async def test_an_expired_key_says_so(directory: Directory, owner: Principal):
     soon = datetime.now(UTC) + timedelta(seconds=0.05)
-    issued = await directory.create_key(owner, KeyGrant(expires_at=soon))
+    issued = await directory.keys.create(owner, KeyGrant(expires_at=soon))
     await directory.principal_for(issued.secret.get_secret_value())
     await asyncio.sleep(0.06)
     with pytest.raises(ExpiredKey):
         await directory.principal_for(issued.secret.get_secret_value())
-    verification = await directory.verify(issued.secret.get_secret_value())
+    verification = await directory.principals.verify(issued.secret.get_secret_value())
     assert (verification.valid, verification.code) == (False, "expired_api_key")
 
 
 async def test_verify_tells_tier_and_quota_of_a_good_key_and_nothing_of_a_bad_one(
     directory: Directory, owner: Principal, key: str
 ):
-    good = await directory.verify(key)
+    good = await directory.principals.verify(key)
     assert (good.valid, good.tier, good.requests_per_hour) == (True, "pro", 1_000)
-    limited = await directory.create_key(owner, KeyGrant(tier="free", requests_per_hour=20))
-    good = await directory.verify(limited.secret.get_secret_value())
+    limited = await directory.keys.create(owner, KeyGrant(tier="free", requests_per_hour=20))
+    good = await directory.principals.verify(limited.secret.get_secret_value())
     assert (good.tier, good.requests_per_hour) == ("free", 20)
-    bad = await directory.verify("nonsense")
+    bad = await directory.principals.verify("nonsense")
     assert (bad.valid, bad.code, bad.tenant_id) == (False, "invalid_api_key", None)
 
 
@@ -111,19 +112,19 @@ async def test_a_revoked_key_is_invalid_and_revoking_again_changes_nothing(
     directory: Directory, tenant: Tenant, key: str
 ):
     key_id = key.split("-")[1]
-    revoked = await directory.revoke_key(tenant.id, key_id)
+    revoked = await directory.keys.revoke(tenant.id, key_id)
     assert revoked.revoked_at is not None
     assert not revoked.is_active
     with pytest.raises(InvalidKey):
         await directory.principal_for(key)
-    assert (await directory.revoke_key(tenant.id, key_id)).revoked_at == revoked.revoked_at
+    assert (await directory.keys.revoke(tenant.id, key_id)).revoked_at == revoked.revoked_at
 
 
 async def test_another_tenants_key_is_not_found(directory: Directory, tenant: Tenant, key: str):
     other = await directory.create_tenant("Other")
     with pytest.raises(NotFound):
-        await directory.revoke_key(other.id, key.split("-")[1])
-    assert (await directory.keys(other.id)).items == ()
+        await directory.keys.revoke(other.id, key.split("-")[1])
+    assert (await directory.keys.list(other.id)).items == ()
     assert (await directory.principal_for(key)).tenant_id == tenant.id
 
 
@@ -166,7 +167,7 @@ async def test_every_change_makes_remembered_principals_stale_at_once(
     assert await verdicts() == {Stale}
     assert await plan_after_identifying_again() == {"enterprise"}
     assert await verdicts() == {Admitted}
-    await directory.revoke_key(tenant.id, key.split("-")[1])
+    await directory.keys.revoke(tenant.id, key.split("-")[1])
     assert await verdicts() == {Stale}
     with pytest.raises(InvalidKey):
         await plan_after_identifying_again()
@@ -176,7 +177,7 @@ async def test_a_new_key_leaves_principals_of_the_old_ones_current(
     directory: Directory, owner: Principal, key: str
 ):
     before = (await directory.principal_for(key)).epoch
-    await directory.create_key(owner, KeyGrant())
+    await directory.keys.create(owner, KeyGrant())
     assert (await directory.principal_for(key)).epoch == before
 
 
@@ -200,14 +201,14 @@ async def test_a_change_made_while_valkey_is_away_is_announced_later(
 
 
 async def test_lists_come_in_pages(directory: Directory, owner: Principal, tenant: Tenant):
-    made = [(await directory.create_key(owner, KeyGrant(name=f"k{n}"))).key.id for n in range(5)]
+    made = [(await directory.keys.create(owner, KeyGrant(name=f"k{n}"))).key.id for n in range(5)]
     seen: list[ApiKey] = []
-    page = await directory.keys(tenant.id, limit=2)
+    page = await directory.keys.list(tenant.id, limit=2)
     while True:
         seen += page.items
         if not page.has_more:
             break
-        page = await directory.keys(tenant.id, after=seen[-1].id, limit=2)
+        page = await directory.keys.list(tenant.id, after=seen[-1].id, limit=2)
     assert [key.id for key in seen] == made
     tenants = await directory.tenants(limit=1)
     assert len(tenants.items) == 1
@@ -227,12 +228,12 @@ async def test_a_key_grants_only_what_it_has(directory: Directory, tenant: Tenan
         expires_at=own_end,
     )
     inference = frozenset({Scope.INFERENCE})
-    inherited = (await directory.create_key(granter, KeyGrant(scopes=inference))).key
+    inherited = (await directory.keys.create(granter, KeyGrant(scopes=inference))).key
     assert inherited.allowed_models == frozenset({"echo", "fraud"})
     assert (inherited.requests_per_hour, inherited.tier) == (50, "free")
     assert inherited.expires_at == own_end
     less = KeyGrant(scopes=inference, allowed_models=frozenset({"echo"}), requests_per_hour=5)
-    assert (await directory.create_key(granter, less)).key.requests_per_hour == 5
+    assert (await directory.keys.create(granter, less)).key.requests_per_hour == 5
     for more in (
         {"scopes": frozenset({Scope.ADMIN})},
         {"allowed_models": frozenset({"echo", "secret-model"})},
@@ -241,7 +242,7 @@ async def test_a_key_grants_only_what_it_has(directory: Directory, tenant: Tenan
         {"expires_at": own_end + timedelta(days=1)},
     ):
         with pytest.raises(Forbidden):
-            await directory.create_key(granter, KeyGrant(**({"scopes": inference} | more)))
+            await directory.keys.create(granter, KeyGrant(**({"scopes": inference} | more)))
 
 
 async def test_only_a_key_with_the_right_makes_keys_and_only_an_admin_for_others(
@@ -249,16 +250,16 @@ async def test_only_a_key_with_the_right_makes_keys_and_only_an_admin_for_others
 ):
     other = await directory.create_tenant("Other")
     with pytest.raises(Forbidden):
-        await directory.create_key(owner, KeyGrant(), tenant_id=other.id)
+        await directory.keys.create(owner, KeyGrant(), tenant_id=other.id)
     mute = Principal(tenant.id, "k", "pro", "e", frozenset({Scope.INFERENCE, Scope.USAGE}))
     with pytest.raises(Forbidden):
-        await directory.create_key(mute, KeyGrant())
+        await directory.keys.create(mute, KeyGrant())
     admin = Principal(OPERATOR, "k", "enterprise", "e", frozenset(Scope))
-    assert (await directory.create_key(admin, KeyGrant(), tenant_id=other.id)).key.tenant_id == (
+    assert (await directory.keys.create(admin, KeyGrant(), tenant_id=other.id)).key.tenant_id == (
         other.id
     )
     with pytest.raises(NotFound):
-        await directory.create_key(admin, KeyGrant(), tenant_id="t-none")
+        await directory.keys.create(admin, KeyGrant(), tenant_id="t-none")
 
 
 @pytest.mark.parametrize(
@@ -282,10 +283,10 @@ async def test_unknown_names_are_named(directory: Directory, owner: Principal):
     with pytest.raises(InvalidRequest):
         await directory.create_tenant("X", "platinum")
     with pytest.raises(InvalidRequest):
-        await directory.create_key(owner, KeyGrant(tier="platinum"))
+        await directory.keys.create(owner, KeyGrant(tier="platinum"))
     yesterday = datetime.now(UTC) - timedelta(days=1)
     with pytest.raises(InvalidRequest):
-        await directory.create_key(owner, KeyGrant(expires_at=yesterday))
+        await directory.keys.create(owner, KeyGrant(expires_at=yesterday))
 
 
 @pytest.mark.parametrize("identifier", ["t-none", "nul\x00", "'; DROP TABLE tenants; --", "é"])
@@ -295,7 +296,7 @@ async def test_an_id_that_names_nothing_is_not_found(directory: Directory, ident
     with pytest.raises(NotFound):
         await directory.set_plan(identifier, "free")
     with pytest.raises(NotFound):
-        await directory.revoke_key(identifier, identifier)
+        await directory.keys.revoke(identifier, identifier)
 
 
 async def test_a_frozen_or_stopped_postgresql_is_unavailable_not_an_invalid_key(
@@ -322,9 +323,9 @@ async def test_a_frozen_or_stopped_postgresql_is_unavailable_not_an_invalid_key(
         for call in (
             directory.principal_for(key),
             identifier.identify(key),
-            directory.verify(key),
+            directory.principals.verify(key),
             directory.tenants(),
-            directory.keys(OPERATOR),
+            directory.keys.list(OPERATOR),
         ):
             with pytest.raises(StoreUnavailable):
                 await call
@@ -343,7 +344,7 @@ async def test_a_key_appears_in_no_row_no_log_and_no_repr(
     caplog: pytest.LogCaptureFixture,
 ):
     caplog.set_level(logging.DEBUG)
-    issued = await directory.create_key(owner, KeyGrant(name="canary"))
+    issued = await directory.keys.create(owner, KeyGrant(name="canary"))
     key = issued.secret.get_secret_value()
     identifier = Identifier(directory, hasher)
     principal = await identifier.identify(key)

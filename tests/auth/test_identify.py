@@ -207,8 +207,22 @@ async def test_a_remembered_key_still_expires_on_time(identifier: Identifier, de
     desk.answer = lambda: principal("e1", expires_at=soon)
     assert await identifier.identify(KEY)
     await asyncio.sleep(0.06)
+
+    def ended() -> Principal:
+        raise ExpiredKey("the API key has expired")
+
+    desk.answer = ended
     with pytest.raises(ExpiredKey):
         await identifier.identify(KEY)
+
+
+async def test_a_key_that_was_given_more_time_is_good(identifier: Identifier, desk: Desk):
+    soon = datetime.now(UTC) + timedelta(seconds=0.05)
+    desk.answer = lambda: principal("e1", expires_at=soon)
+    assert await identifier.identify(KEY)
+    desk.answer = lambda: principal("e2", expires_at=soon + timedelta(hours=1))
+    await asyncio.sleep(0.06)
+    assert (await identifier.identify(KEY)).epoch == "e2"
 
 
 async def test_a_flood_of_wrong_keys_does_not_push_out_the_right_one(

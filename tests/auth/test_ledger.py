@@ -335,7 +335,7 @@ async def test_keys_learn_when_they_were_last_used(
         replace(ask, principal=replace(ask.principal, key_id=key.split("-")[1]))
     )
     await writer.drain()
-    used_at = (await directory.keys(tenant.id)).items[0].last_used_at
+    used_at = (await directory.keys.list(tenant.id)).items[0].last_used_at
     assert used_at is not None
     assert datetime.now(UTC) - used_at < timedelta(minutes=1)
 

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from auth.plans import DAY_S, HOUR_S, MINUTE_S, Limits, Meter, Plan, Plans, Window, read_plans
+from auth.limits import Limits
+from auth.plans import DAY_S, HOUR_S, MINUTE_S, Meter, Plan, Plans, Window, read_plans
 from auth.principal import Principal
 from core.errors import SettingsError
 

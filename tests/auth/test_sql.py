@@ -51,7 +51,7 @@ EVERY_TENANT = {
     "auth/directory.py Directory.bootstrap": "makes the operator's tenant, at start",
     "auth/directory.py Directory.create_tenant": "a tenant that is not there yet",
     "auth/directory.py Directory.tenants": "the operator's list",
-    "auth/directory.py Directory._good": "a key says its tenant",
+    "auth/key_principals.py KeyPrincipals._good": "a key says its tenant",
     "auth/directory.py Directory.announce": "a chore for whatever tenants changed",
     "auth/directory.py Directory._change": "the operator changes plans, and who is active",
     "auth/federation.py Federation.user_id": "signing in",

@@ -42,7 +42,7 @@ async def test_a_job_runs_on_its_users_rights_while_the_membership_holds(
     principal = await directory.principal_of(key_id)
     assert (principal.key_id, principal.user_id, principal.plan) == (key_id, user.id, "pro")
     assert principal.scopes == SCOPES[Role.MEMBER]
-    await Members(database, directory.announce).remove(owner, user.id)
+    await Members(database, directory.announce, directory.plans).remove(owner, user.id)
     with pytest.raises(InvalidKey):
         await directory.principal_of(key_id)
 
@@ -56,7 +56,7 @@ async def test_nobody_is_no_principal(directory: Directory, key_id: str):
 async def test_every_change_renews_the_epoch(
     directory: Directory, database: Database, tenant: Tenant, user: User, owner: Principal
 ):
-    members = Members(database, directory.announce)
+    members = Members(database, directory.announce, directory.plans)
     users = Users(database, directory.announce)
     seen = {await directory.epoch(tenant.id)}
     await members.set_role(owner, user.id, Role.ADMIN)

@@ -8,8 +8,9 @@ import pytest
 from pydantic import SecretStr
 
 from auth.estimates import ENOUGH, FLOOR
+from auth.limits import Limits
 from auth.pipeline import Pipeline
-from auth.plans import DAY_S, MINUTE_S, Limits, Meter, Plan, Window
+from auth.plans import DAY_S, MINUTE_S, Meter, Plan, Window
 from auth.prices import PriceBook
 from auth.valkey import ValkeyAdmission
 from core.model import ModelCard

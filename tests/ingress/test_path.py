@@ -5,7 +5,8 @@ import itertools
 
 import pytest
 
-from auth.plans import Limits, Meter, Plan, Window
+from auth.limits import Limits
+from auth.plans import Meter, Plan, Window
 from auth.principal import Scope
 from core.errors import (
     BudgetSpent,

@@ -9,7 +9,8 @@ import openai
 import pytest
 
 from auth.directory import Directory
-from auth.plans import DAY_S, MINUTE_S, Limits, Meter, Plan, Window
+from auth.limits import Limits
+from auth.plans import DAY_S, MINUTE_S, Meter, Plan, Window
 from auth.prices import PriceBook
 from auth.principal import Scope
 from core.errors import ModelUnavailable, QueueFull, StoreUnavailable

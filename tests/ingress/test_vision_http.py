@@ -10,7 +10,7 @@ import orjson
 import pytest
 from PIL import Image
 
-from auth.plans import Limits
+from auth.limits import Limits
 from core.model import Chunk, ModelCard, Reply
 from core.work import WorkUnits
 from ingress.application import Application

@@ -20,8 +20,9 @@ from pydantic import SecretStr
 
 from auth.files import FileBook
 from auth.jobs import JobBook
+from auth.limits import Limits
 from auth.media import MediaOwnership
-from auth.plans import DAY_S, MONTH_S, Limits, Meter, Plan, Window
+from auth.plans import DAY_S, MONTH_S, Meter, Plan, Window
 from auth.prices import PriceBook
 from core.errors import CarillonError, InvalidKey
 from core.model import Chunk, ModelCard

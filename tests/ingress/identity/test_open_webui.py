@@ -109,7 +109,7 @@ async def test_a_revoked_key_is_dead_with_it_as_without(world, key, replica):
     other = await replica()
     assert (await chat(world, key, human())).status_code == 200
     principal = await world.identifier.identify(key)
-    await other.directory.revoke_key(principal.tenant_id, principal.key_id)
+    await other.directory.keys.revoke(principal.tenant_id, principal.key_id)
     assert (await chat(world, key, human())).status_code == 401
     with pytest.raises(InvalidKey):
         await world.identifier.identify(f"{key} {human()}")

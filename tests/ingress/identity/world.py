@@ -18,9 +18,10 @@ from auth.identify import Identifier
 from auth.identity import Identity
 from auth.identity_settings import IdentitySettings
 from auth.keys import KeyHasher
+from auth.limits import Limits
 from auth.passwords import Passwords
 from auth.pipeline import Pipeline
-from auth.plans import Limits, read_plans
+from auth.plans import read_plans
 from auth.principal import Principal, Scope
 from auth.usage import Usage
 from auth.valkey import ValkeyAdmission
@@ -83,6 +84,10 @@ class World:
     async def put(self, path: str, body: Any, credential: str | None = None):
         async with self.client(credential) as client:
             return await client.put(path, json=body)
+
+    async def patch(self, path: str, body: Any, credential: str | None = None):
+        async with self.client(credential) as client:
+            return await client.patch(path, json=body)
 
     async def delete(self, path: str, credential: str | None = None):
         async with self.client(credential) as client:
@@ -151,7 +156,7 @@ async def world(
     )
     await directory.bootstrap()
     everything = Principal(OPERATOR, "tests", "enterprise", "", frozenset(Scope))
-    issued = await directory.create_key(everything, KeyGrant(scopes=frozenset(Scope)))
+    issued = await directory.keys.create(everything, KeyGrant(scopes=frozenset(Scope)))
     yield World(
         identity,
         directory,

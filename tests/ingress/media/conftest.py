@@ -10,8 +10,9 @@ import pytest
 from pydantic import SecretStr
 
 from auth.database import Database
+from auth.limits import Limits
 from auth.media import MediaOwnership, OwnedMedia
-from auth.plans import Limits, Plan
+from auth.plans import Plan
 from auth.principal import Principal
 from core.errors import InvalidKey
 from ingress.application import Application
