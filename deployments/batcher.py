@@ -1,15 +1,17 @@
-"""Batches: pictures or videos that can be drawn together, drawn together.
+"""Batches: texts, pictures or videos that can be made together, made together.
 
-Place in the path: step 4, between a diffusion model's verbs and its one worker thread. Whoever
-waits longest says what kind of batch comes next; others of that kind join until it is full. A
-picture whose caller went away leaves the queue; a batch in which nobody waits any longer is stopped
-at its next step. What a picture is, the worker knows.
+Place in the path: step 4, between a model's verbs and its one worker thread. Whoever waits longest
+says what kind of batch comes next; others of that kind join until it is full. A batch waits for
+company only if there was some lately: a caller who is alone never waits. A job whose caller went
+away leaves the queue; a batch in which nobody waits any longer is stopped at its next step. What a
+job is, the worker knows.
 """
 
 import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -24,16 +26,17 @@ class Stopped(Exception):
 
 @dataclass(eq=False)
 class Entry(Generic[K, J, R]):
-    """One picture in the queue."""
+    """One job in the queue."""
 
     kind: K
     job: J
+    caller: Hashable
     result: asyncio.Future[R]
     gone: threading.Event = field(default_factory=threading.Event)
 
 
 class Batch(Generic[K, J, R]):
-    """Pictures of one kind, as the worker sees them."""
+    """Jobs of one kind, as the worker sees them."""
 
     def __init__(self, entries: Sequence[Entry[K, J, R]]) -> None:
         self._entries = entries
@@ -46,7 +49,7 @@ class Batch(Generic[K, J, R]):
             raise Stopped
 
     def waits(self, index: int) -> bool:
-        """Whether somebody still waits for the picture at `index`."""
+        """Whether somebody still waits for the job at `index`."""
         return not self._entries[index].gone.is_set()
 
 
@@ -55,8 +58,8 @@ class Batcher(Generic[K, J, R]):
 
     Args:
         work: blocking; results in the order of `batch.jobs`.
-        most: pictures in a batch.
-        wait_s: how long a batch that is not full waits for more.
+        most: jobs in a batch.
+        wait_s: how long a batch that is not full waits for more, where callers share batches.
     """
 
     def __init__(
@@ -67,10 +70,18 @@ class Batcher(Generic[K, J, R]):
         self._wait_s = wait_s
         self._queue: deque[Entry[K, J, R]] = deque()
         self._runner: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, "batch")
+        self._company = False
+        """Whether the last batch had several callers, or another came while it was made."""
 
-    async def submit(self, kind: K, job: J) -> R:
-        """The result for `job`. Cancelling the caller takes the job back."""
-        entry: Entry[K, J, R] = Entry(kind, job, asyncio.get_running_loop().create_future())
+    async def submit(self, kind: K, job: J, caller: Hashable) -> R:
+        """The result for `job`. Cancelling whoever awaits it takes the job back.
+
+        Args:
+            caller: whose job it is: a request's jobs are no company for each other.
+        """
+        result: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        entry: Entry[K, J, R] = Entry(kind, job, caller, result)
         self._queue.append(entry)
         if self._runner is None or self._runner.done():
             self._runner = asyncio.ensure_future(self._run())
@@ -82,11 +93,12 @@ class Batcher(Generic[K, J, R]):
     async def _run(self) -> None:
         """Batch after batch, until the queue is empty."""
         while self._queue:
-            if self._count(self._queue[0].kind) < self._most:
+            if self._company and self._count(self._queue[0].kind) < self._most:
                 await asyncio.sleep(self._wait_s)
             entries = self._take()
             if entries:
                 await self._finish(entries)
+                self._company = _callers(entries) > 1 or bool(self._queue)
 
     def _count(self, kind: K) -> int:
         return sum(entry.kind == kind for entry in self._queue)
@@ -100,7 +112,8 @@ class Batcher(Generic[K, J, R]):
 
     async def _finish(self, entries: list[Entry[K, J, R]]) -> None:
         try:
-            results = await asyncio.to_thread(self._work, Batch(entries))
+            loop = asyncio.get_running_loop()
+            results = await loop.run_in_executor(self._thread, self._work, Batch(entries))
         except Stopped:
             return
         except Exception as error:  # noqa: BLE001  # whatever it was, those who wait are told
@@ -111,3 +124,7 @@ class Batcher(Generic[K, J, R]):
         for entry, result in zip(entries, results, strict=True):
             if not entry.result.done():
                 entry.result.set_result(result)
+
+
+def _callers(entries: Sequence[Entry[K, J, R]]) -> int:
+    return len({entry.caller for entry in entries})

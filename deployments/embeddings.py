@@ -4,20 +4,19 @@ Place in the path: step 4. Texts of requests that arrive together go through the
 batch, sorted by length so that little is padding. It truncates only when asked to.
 """
 
-import asyncio
 import base64
+import itertools
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 from pydantic import Field
-from ray import serve
 
 from core.embedding import EmbeddingRequest, estimate_embedding
 from core.errors import ContextOverflow, InvalidRequest
 from core.model import CallContext, Frozen, ModelSpec, Operation, Reply
 from core.work import WorkUnits
+from deployments.batcher import Batch, Batcher
 from deployments.device_time import DeviceTime
 from models.sources import locate
 
@@ -43,6 +42,13 @@ class EmbeddingSettings(Frozen):
     """CPU threads of one forward pass; None leaves it to torch."""
 
 
+class Texts(NamedTuple):
+    """Token ids of each input of one call."""
+
+    tokens: list[list[int]]
+    call: CallContext
+
+
 class Embeddings:
     """One sentence encoder."""
 
@@ -61,16 +67,18 @@ class Embeddings:
         self.dimensions = int(self.encoder.get_embedding_dimension())
         self.prefix, self.suffix = _special_tokens(self.encoder.tokenizer)
         self.vocabulary = len(self.encoder.tokenizer)
-        # One worker: forward passes share the cores anyway, and the event loop stays free.
-        self.worker = ThreadPoolExecutor(1, "embed")
         self.device = DeviceTime()
+        self.batcher: Batcher[None, Texts, Any] = Batcher(
+            self._encode, MAX_BATCH_REQUESTS, BATCH_WAIT_S
+        )
 
     async def embed(self, request: EmbeddingRequest, call: CallContext) -> Reply:
         """One vector per input, in OpenAI's envelope."""
         dimensions = self._dimensions(request)
         tokens = self._tokens(request)
         units = WorkUnits(input_tokens=sum(len(ids) for ids in tokens))
-        vectors = self._cut(await self._encode((tokens, call)), dimensions)
+        found = await self.batcher.submit(None, Texts(tokens, call), call.request_id)
+        vectors = self._cut(found, dimensions)
         return Reply(self._body(request, vectors, units), units)
 
     def _dimensions(self, request: EmbeddingRequest) -> int:
@@ -117,30 +125,27 @@ class Embeddings:
     def _overhead(self) -> int:
         return len(self.prefix) + len(self.suffix)
 
-    @serve.batch(max_batch_size=MAX_BATCH_REQUESTS, batch_wait_timeout_s=BATCH_WAIT_S)  # type: ignore[untyped-decorator]
-    async def _encode(self, batch: list[tuple[list[list[int]], CallContext]]) -> list[Any]:
-        """Vectors (inputs, dimensions) in float32 for each request of the batch."""
-        requests, calls = zip(*batch, strict=True)
-        loop = asyncio.get_running_loop()
-        vectors = await loop.run_in_executor(self.worker, self._timed, requests, calls)
-        ends = [sum(len(r) for r in requests[: i + 1]) for i in range(len(requests))]
-        return [vectors[end - len(r) : end] for r, end in zip(requests, ends, strict=True)]
+    def _encode(self, batch: Batch[None, Texts, Any]) -> list[Any]:
+        """Vectors (inputs, dimensions) in float32 for each request of the batch.
 
-    def _timed(self, requests: Sequence[list[list[int]]], calls: Sequence[CallContext]) -> Any:
-        """Forward passes; each call bears the share that its tokens are of the batch."""
-        for tokens, call in zip(requests, calls, strict=True):
-            self.device.begin(call, sum(len(ids) for ids in tokens) or 1)
+        In the worker thread. Each call bears the share that its tokens are of the batch.
+        """
+        for texts in batch.jobs:
+            self.device.begin(texts.call, sum(len(ids) for ids in texts.tokens) or 1)
         try:
-            return self._forward([ids for request in requests for ids in request])
+            vectors = self._forward([ids for texts in batch.jobs for ids in texts.tokens], batch)
         finally:
-            for call in calls:
-                self.device.leave(call)
+            for texts in batch.jobs:
+                self.device.leave(texts.call)
+        ends = list(itertools.accumulate(len(texts.tokens) for texts in batch.jobs))
+        return [vectors[start:end] for start, end in itertools.pairwise([0, *ends])]
 
-    def _forward(self, inputs: Sequence[list[int]]) -> Any:
+    def _forward(self, inputs: Sequence[list[int]], batch: Batch[None, Texts, Any]) -> Any:
         order = sorted(range(len(inputs)), key=lambda index: len(inputs[index]))
         vectors = self.torch.empty(len(inputs), self.dimensions)
         with self.torch.inference_mode():
             for start in range(0, len(order), self.settings.micro_batch):
+                batch.checkpoint()
                 chosen = order[start : start + self.settings.micro_batch]
                 vectors[chosen] = self._pass([inputs[index] for index in chosen])
         return vectors.numpy()
@@ -192,6 +197,6 @@ SPEC = ModelSpec(
     operations={
         "embed": Operation(method="embed", request=EmbeddingRequest, estimate=estimate_embedding)
     },
-    # `serve.batch` can only fill a batch with requests that are already here.
+    # A batch can only be filled with requests that are already here.
     options={"max_ongoing_requests": 2 * MAX_BATCH_REQUESTS, "max_queued_requests": 512},
 )

@@ -75,7 +75,7 @@ class Image:
         return await asyncio.to_thread(self.orders.understood, request, call)
 
     async def _answer(self, request: Drawing, order: Order, call: CallContext) -> Reply:
-        works = [self.batcher.submit(order.kind, job) for job in order.jobs]
+        works = [self.batcher.submit(order.kind, job, job.call.request_id) for job in order.jobs]
         pictures = await _together(works)
         bodies = await asyncio.to_thread(encoded, request, order, pictures)
         data = [
@@ -132,7 +132,7 @@ class Image:
     ) -> None:
         """Draw one picture of a stream, and tell of it or of why not."""
         try:
-            picture = await self.batcher.submit(order.kind, job)
+            picture = await self.batcher.submit(order.kind, job, job.call.request_id)
             (body,) = await asyncio.to_thread(encoded, request, order, [picture])
             events.put_nowait(
                 event_of(name, "completed", request, order) | {"b64_json": body, "seed": job.seed}

@@ -82,7 +82,7 @@ class Video:
             call.done = take.job.drawn
 
     async def _made(self, request: AnimationRequest, take: Take) -> dict[str, Any]:
-        frames = await self.batcher.submit(take.kind, take.job)
+        frames = await self.batcher.submit(take.kind, take.job, take.job.call.request_id)
         return await asyncio.to_thread(self._finished, request, take, frames)
 
     def _finished(self, request: AnimationRequest, take: Take, drawn: "Frames") -> dict[str, Any]:

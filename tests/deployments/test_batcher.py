@@ -1,4 +1,4 @@
-"""The batch queue of the image model: who is drawn with whom, and who is not drawn at all."""
+"""The batch queue: who is drawn with whom, who waits for company, and who is not drawn at all."""
 
 import asyncio
 import threading
@@ -40,16 +40,16 @@ def batcher(worker):
 
 async def blocked(batcher, worker):
     """A first batch that keeps the worker busy, so that a queue can form."""
-    first = asyncio.ensure_future(batcher.submit("first", 0))
+    first = asyncio.ensure_future(batcher.submit("first", 0, 0))
     await asyncio.to_thread(worker.started.acquire)
     return first
 
 
 async def test_items_of_one_kind_that_wait_are_drawn_together(batcher, worker):
     first = await blocked(batcher, worker)
-    waiting = [asyncio.ensure_future(batcher.submit("a", n)) for n in (1, 2)]
-    other = asyncio.ensure_future(batcher.submit("b", 9))
-    third = asyncio.ensure_future(batcher.submit("a", 3))
+    waiting = [asyncio.ensure_future(batcher.submit("a", n, n)) for n in (1, 2)]
+    other = asyncio.ensure_future(batcher.submit("b", 9, 9))
+    third = asyncio.ensure_future(batcher.submit("a", 3, 3))
     await asyncio.sleep(0)
     worker.go.release(3)
     assert await asyncio.gather(first, *waiting, third, other) == [0, 2, 4, 6, 18]
@@ -58,7 +58,7 @@ async def test_items_of_one_kind_that_wait_are_drawn_together(batcher, worker):
 
 async def test_a_batch_takes_no_more_than_its_most(batcher, worker):
     first = await blocked(batcher, worker)
-    many = [asyncio.ensure_future(batcher.submit("a", n)) for n in range(5)]
+    many = [asyncio.ensure_future(batcher.submit("a", n, n)) for n in range(5)]
     await asyncio.sleep(0)
     worker.go.release(3)
     await asyncio.gather(first, *many)
@@ -67,8 +67,8 @@ async def test_a_batch_takes_no_more_than_its_most(batcher, worker):
 
 async def test_whoever_gives_up_in_the_queue_is_not_drawn(batcher, worker):
     first = await blocked(batcher, worker)
-    gone = asyncio.ensure_future(batcher.submit("a", 1))
-    stays = asyncio.ensure_future(batcher.submit("a", 2))
+    gone = asyncio.ensure_future(batcher.submit("a", 1, 1))
+    stays = asyncio.ensure_future(batcher.submit("a", 2, 2))
     await asyncio.sleep(0)
     gone.cancel()
     await asyncio.sleep(0)
@@ -82,14 +82,14 @@ async def test_a_batch_nobody_waits_for_stops_at_its_next_step(batcher, worker):
     first.cancel()
     await asyncio.sleep(0)
     worker.go.release(2)
-    assert await batcher.submit("next", 5) == 10
+    assert await batcher.submit("next", 5, 5) == 10
     assert worker.steps == 1
 
 
 async def test_a_batch_goes_on_while_one_of_it_still_waits(batcher, worker):
     blocker = await blocked(batcher, worker)
-    gone = asyncio.ensure_future(batcher.submit("a", 1))
-    stays = asyncio.ensure_future(batcher.submit("a", 2))
+    gone = asyncio.ensure_future(batcher.submit("a", 1, 1))
+    stays = asyncio.ensure_future(batcher.submit("a", 2, 2))
     await asyncio.sleep(0)
     worker.go.release()
     await asyncio.to_thread(worker.started.acquire)
@@ -102,9 +102,37 @@ async def test_a_batch_goes_on_while_one_of_it_still_waits(batcher, worker):
 
 async def test_an_error_reaches_everyone_in_the_batch_and_the_queue_goes_on(batcher, worker):
     worker.go.release(3)
-    first = asyncio.ensure_future(batcher.submit("a", "bad"))
-    second = asyncio.ensure_future(batcher.submit("a", 2))
+    first = asyncio.ensure_future(batcher.submit("a", "bad", "bad"))
+    second = asyncio.ensure_future(batcher.submit("a", 2, 2))
     for failed in (first, second):
         with pytest.raises(ValueError, match="bad"):
             await failed
-    assert await batcher.submit("a", 7) == 14
+    assert await batcher.submit("a", 7, 7) == 14
+
+
+async def waited(batcher, work):
+    """Seconds that `work` took to begin and end, with a worker that takes no time."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await work
+    return loop.time() - began
+
+
+async def test_only_who_had_company_lately_waits_for_more(worker):
+    worker.go.release(100)
+    batcher = Batcher(worker, most=3, wait_s=0.2)
+    alone = [await waited(batcher, batcher.submit("a", n, n)) for n in range(3)]
+    assert max(alone) < 0.2
+    both = asyncio.gather(batcher.submit("a", 1, "one"), batcher.submit("a", 2, "other"))
+    assert await waited(batcher, both) < 0.2
+    assert await waited(batcher, batcher.submit("a", 3, "third")) >= 0.2
+    assert await waited(batcher, batcher.submit("a", 4, "fourth")) < 0.2
+
+
+async def test_the_jobs_of_one_caller_are_no_company(worker):
+    worker.go.release(100)
+    batcher = Batcher(worker, most=3, wait_s=0.2)
+    for _ in range(2):
+        jobs = asyncio.gather(*(batcher.submit("a", n, "one") for n in range(2)))
+        assert await waited(batcher, jobs) < 0.2
+    assert [jobs for _, jobs in worker.batches] == [[0, 1], [0, 1]]

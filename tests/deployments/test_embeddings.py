@@ -1,5 +1,7 @@
 """Embeddings: what their tests over HTTP do not see."""
 
+import asyncio
+import json
 import time
 
 import pytest
@@ -15,12 +17,14 @@ def model() -> Embeddings:
     return Embeddings(EmbeddingSettings(name="minilm", source=source))
 
 
-def test_callers_of_one_batch_share_the_engines_time_by_their_tokens(model: Embeddings):
-    """The batch as Serve hands it over; Serve's batching itself needs a replica."""
+async def test_callers_of_one_batch_share_the_engines_time_by_their_tokens(model: Embeddings):
     short, long = CallContext("a"), CallContext("b")
     requests = [EmbeddingRequest(input="one"), EmbeddingRequest(input=["one", "one", "one"])]
     started = time.perf_counter()
-    vectors = model._timed([model._tokens(each) for each in requests], [short, long])
-    assert vectors.shape == (4, model.dimensions)
+    first = asyncio.ensure_future(model.embed(requests[0], CallContext("first")))
+    await asyncio.sleep(0)  # it is alone; the others meet while it is encoded
+    replies = await asyncio.gather(*map(model.embed, requests, (short, long)))
+    await first
+    assert [len(json.loads(reply.body)["data"]) for reply in replies] == [1, 3]
     assert long.device_s == pytest.approx(3 * short.device_s, rel=0.05)
     assert 0 < short.device_s + long.device_s <= time.perf_counter() - started

@@ -116,6 +116,11 @@ async def test_an_answer_is_openais_and_bills_what_it_says(model):
     assert body["usage"]["pixel_steps"] == reply.units.pixel_steps
 
 
+async def company(model):
+    """Several callers at once, so that the next batch waits for more."""
+    await asyncio.gather(*(generate(model, steps=1) for _ in range(3)))
+
+
 async def test_a_picture_does_not_depend_on_its_company(model):
     together = await asyncio.gather(*(generate(model, seed=seed) for seed in (1, 2, 3)))
     alone = [await generate(model, seed=seed) for seed in (1, 2, 3)]
@@ -131,6 +136,8 @@ async def test_pictures_that_arrive_together_are_drawn_together(model, monkeypat
         return run(batch)
 
     monkeypatch.setattr(model.batcher, "_work", counted)
+    await company(model)
+    sizes.clear()
     await asyncio.gather(
         generate(model, n=2), generate(model, n=2), generate(model, steps=STEPS - 1)
     )
@@ -398,6 +405,7 @@ def test_weights_that_are_not_there_are_a_settings_error(tmp_path):
 
 async def test_callers_of_one_batch_share_the_engines_time_by_their_pictures(model):
     one, two = call(), call()
+    await company(model)
     started = time.perf_counter()
     await asyncio.gather(generate(model, one), generate(model, two, n=2))
     assert two.device_s == pytest.approx(2 * one.device_s, rel=0.05)
