@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -333,16 +334,14 @@ def whole_precision_attention() -> Iterator[None]:
     """
     given = functional.scaled_dot_product_attention
 
-    def whole(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, **how: Any) -> Any:
+    def whole(**how: Any) -> torch.Tensor:
+        dtype = how["query"].dtype
+        exact = {n: s.float() if torch.is_tensor(s) else s for n, s in how.items()}
         with torch.autocast("cpu", enabled=False):
-            found = given(query.float(), key.float(), value.float(), **how)
-        return found.to(query.dtype)
+            return given(**exact).to(dtype)
 
-    functional.scaled_dot_product_attention = whole
-    try:
+    with mock.patch.object(functional, given.__name__, whole):
         yield
-    finally:
-        functional.scaled_dot_product_attention = given
 
 
 def _per_token(steps: torch.Tensor, frames: int) -> torch.Tensor:
