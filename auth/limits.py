@@ -49,6 +49,11 @@ class Limits:
         """Whether its requests reserve the most that they may take. Raises SettingsError."""
         return self._plan(principal.plan).strict
 
+    def weight(self, principal: Principal) -> int:
+        """Of its tenant where tenants take turns; a plan that is gone weighs least."""
+        plan = self._plans.get(principal.plan)
+        return 1 if plan is None else plan.weight
+
     def _key_windows(self, plan: Plan, tier: str | None, requests_per_hour: int | None) -> Windows:
         known = self._of_key.get((plan.name, tier, requests_per_hour))
         if known is None:

@@ -81,6 +81,8 @@ class Plan:
     """How long media are kept; None is until they are deleted."""
     strict: bool = False
     """Whether the most that a request may take is reserved, and not what is usual."""
+    weight: int = 1
+    """How much of a busy model's work each of its tenants gets, against the others' weights."""
 
 
 Plans = Mapping[str, Plan]
@@ -162,6 +164,7 @@ class PlanEntry(LimitSet):
     strict: bool = False
     """Reserve the most that each request may take, instead of what is usual: no window is ever
     overshot, and fewer requests run at once."""
+    weight: Annotated[int, Field(strict=True, ge=1, le=1000)] = 1
 
     def plan(self, name: str) -> Plan:
         """The plan that this entry describes. Raises SettingsError for a window held twice."""
@@ -177,6 +180,7 @@ class PlanEntry(LimitSet):
             None if self.storage_gb is None else self.storage_gb * BYTES_PER_GB,
             self.retention_days,
             self.strict,
+            self.weight,
         )
 
 

@@ -16,6 +16,7 @@ It may also have `async start()` (load what needs a running event loop), `async 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -54,7 +55,7 @@ class ModelCard(Frozen):
     created: int = 1_790_000_000
     description: str = ""
 
-    @property
+    @cached_property
     def application_name(self) -> str:
         return self.application or self.id.replace("/", "--")
 

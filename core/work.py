@@ -30,6 +30,19 @@ class WorkUnits:
         """Model tokens in and out: the amount that token windows count."""
         return self.input_tokens + self.output_tokens
 
+    @property
+    def amount(self) -> int:
+        """All of it as one number: to compare requests to the same model, and nothing else."""
+        return (
+            self.input_tokens
+            + self.output_tokens
+            + self.characters
+            + self.pixel_steps
+            + self.audio_ms
+            + self.video_pixel_ms
+            + self.rows
+        )
+
     def __add__(self, other: "WorkUnits") -> "WorkUnits":
         return WorkUnits(*(getattr(self, name) + getattr(other, name) for name in FIELDS))
 

@@ -84,6 +84,7 @@ class Gateway:
             prices=governed.prices,
             ledger=LedgerWriter(governed.valkey, governed.database, args.stores.prefix),
             readiness=governed.readiness,
+            turns=governed.turns,
             checks={
                 "valkey": governed.check_valkey,
                 "postgresql": governed.check_postgresql,

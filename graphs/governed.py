@@ -32,6 +32,7 @@ from ingress.path import Identifier as IdentifierProtocol
 from ingress.path import RequestPath
 from ingress.readiness import POLL_S, Readiness
 from ingress.telemetry import ServeTelemetry
+from ingress.turns import Turns
 from ingress.waking import Waking
 
 RENEWALS_PER_LEASE = 4
@@ -91,6 +92,7 @@ class Governed:
         self.estimates = Estimates()
         self.shared_estimates = SharedEstimates(self.estimates, self.valkey, stores.prefix)
         self.telemetry = ServeTelemetry(AccessLog(state_directory() / "logs"))
+        self.turns = Turns(self.readiness, self.limits.weight, self.telemetry)
         self._args = args
 
     def path(self, identifier: IdentifierProtocol | None = None) -> RequestPath:
@@ -102,6 +104,7 @@ class Governed:
             ServeDispatcher(
                 self.readiness,
                 Waking(self.readiness, self._args.wake_patience_s),
+                self.turns,
                 self._args.answer_timeout_s,
             ),
             TenantSalts(self.pepper),

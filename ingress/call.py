@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
+from auth.principal import Principal
 from core.model import Operation
+from core.work import NO_WORK, WorkUnits
 from ingress.catalog import ServedModel
 
 
@@ -52,6 +54,12 @@ class Call:
     cache: CachePolicy = DEFAULT_CACHE_POLICY
     durable: bool = False
     """Made by a job, which makes it again when it is cut short: see `CallContext.durable`."""
+    principal: Principal | None = None
+    """Whom it was admitted for."""
+    expected: WorkUnits = NO_WORK
+    """What was reserved for it."""
+    waiting: bool = False
+    """Whether it waits for its turn: no replica knows of it."""
     started: float = field(default_factory=time.perf_counter)
     headers: dict[str, str] = field(default_factory=dict)
     """Response headers that are true whatever the outcome (rate windows, cache verdict)."""

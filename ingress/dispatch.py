@@ -1,13 +1,15 @@
 """Dispatch: from a call to the model's replica, by deployment handle.
 
-Place in the path: step 4. It finds the application, chooses how the payload travels, and turns
-Ray's errors into ours. Replica choice, queues and back-pressure are Serve's.
+Place in the path: step 4. It waits for the call's turn where the model is busy, finds the
+application, chooses how the payload travels, and turns Ray's errors into ours. Whose turn it is
+decides `ingress.turns`; the choice of a replica is Serve's.
 """
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ray import serve
@@ -27,9 +29,10 @@ from core.errors import (
     ModelUnavailable,
     QueueFull,
 )
-from core.model import CallContext, Chunk, Reply
+from core.model import CallContext, Chunk, ModelCard, Reply
 from ingress.call import Call
 from ingress.readiness import Readiness
+from ingress.turns import MS_PER_S, Turn, Turns
 from ingress.waking import Waking
 
 QUEUE_RETRY_S = 1.0
@@ -43,9 +46,12 @@ logger = logging.getLogger("ray.serve")
 class ServeDispatcher:
     """Calls models over Serve handles."""
 
-    def __init__(self, readiness: Readiness, waking: Waking, timeout_s: float) -> None:
+    def __init__(
+        self, readiness: Readiness, waking: Waking, turns: Turns, timeout_s: float
+    ) -> None:
         self._readiness = readiness
         self._waking = waking
+        self._turns = turns
         self._timeout_s = timeout_s
         self._handles: dict[str, tuple[DeploymentHandle[Any], DeploymentHandle[Any]]] = {}
 
@@ -56,13 +62,16 @@ class ServeDispatcher:
             QueueFull, ModelUnavailable, ModelLoading, DeadlineExceeded: nothing was produced.
             CarillonError: whatever the model raised.
         """
-        with self._errors(call):
+        with self._errors(call), self._turns.take(call) as turn:
+            if not turn.is_given:
+                await self._wait(call, turn)
             whole, _ = self._methods(call)
             response = whole.remote(call.operation_name, call.request, context)
             try:
-                await self._awake(call)
+                await self._awake(call, turn)
                 async with asyncio.timeout(self._timeout_s):
                     reply: Reply = await response
+                    turn.units = reply.units
                     return reply
             except (asyncio.CancelledError, TimeoutError, ModelLoading):
                 # Ceasing to wait is not enough: the engine must stop, and be billed to here.
@@ -71,18 +80,23 @@ class ServeDispatcher:
 
     async def stream(self, call: Call, context: CallContext) -> AsyncGenerator[Chunk, None]:
         """The answer in chunks; the same errors as `answer`, at the chunk where they happen."""
-        with self._errors(call):
+        with self._errors(call), self._turns.take(call) as turn:
+            if not turn.is_given:
+                await self._wait(call, turn)
             _, streaming = self._methods(call)
             chunks = streaming.remote(call.operation_name, call.request, context)
             clock = asyncio.get_running_loop().time
             ended = False
             try:
-                await self._awake(call)
+                await self._awake(call, turn)
                 # One timeout, moved on with each piece: a new one for each costs ten times as much.
                 async with asyncio.timeout(self._timeout_s) as patience:
                     while not ended:
                         chunk: Chunk = await anext(chunks)
                         ended = chunk.last
+                        turn.units = chunk.units
+                        if ended:
+                            turn.end()  # not when the caller has read it
                         patience.reschedule(None)
                         yield chunk
                         patience.reschedule(clock() + self._timeout_s)
@@ -91,10 +105,44 @@ class ServeDispatcher:
                     # Closing early must reach the engine: cancel what still runs over there.
                     chunks.cancel()
 
-    async def _awake(self, call: Call) -> None:
+    async def _wait(self, call: Call, turn: Turn) -> None:
+        """Wait for the call's turn, of which Serve does not know yet.
+
+        Raises QueueFull, DeadlineExceeded, or ModelLoading where the model still sleeps.
+        """
+        call.headers |= self._queue_headers(call, turn)
+        call.waiting = True
+        if not await self._came(call.model.card, turn):
+            raise self._full(call)
+        call.waiting = False
+
+    async def _came(self, card: ModelCard, turn: Turn) -> bool:
+        if self._waking.is_asleep(card):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._waking.patience_s):
+                    return await turn.come()
+            if self._waking.is_asleep(card):
+                raise self._waking.loading(card)
+        async with asyncio.timeout(self._timeout_s):
+            return await turn.come()
+
+    def _queue_headers(self, call: Call, turn: Turn) -> dict[str, str]:
+        """Where it waits and about how long, as far as that is known."""
+        position, wait_s = turn.outlook
+        headers = {"x-queue-position": str(position)}
+        if wait_s is not None:
+            if self._waking.is_asleep(call.model.card):
+                wait_s += self._waking.loading(call.model.card).retry_after_s or 0.0
+            headers["x-queue-eta-ms"] = str(math.ceil(wait_s * MS_PER_S))
+        else:
+            call.headers.pop("x-queue-eta-ms", None)
+        return headers
+
+    async def _awake(self, call: Call, turn: Turn) -> None:
         """Wait with the call, which is in Serve's queue and wakes the model."""
         if self._waking.is_asleep(call.model.card):
             await self._waking.wait(call.model.card)
+            turn.begin()
 
     def _methods(self, call: Call) -> tuple[DeploymentHandle[Any], DeploymentHandle[Any]]:
         """The model's `answer` and `stream`. Kept: Serve builds a new handle at each dot."""

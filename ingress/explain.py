@@ -2,10 +2,11 @@
 
 Place in the path: beside it, asking each step what it would say: who is calling, which windows
 would be charged how much and which of them are in the way, what it would cost, whether an answer is
-in the cache, which application would be called and in what state that is. Nothing is charged,
-counted or woken.
+in the cache, which application would be called, in what state that is, and how long the call would
+wait for its turn. Nothing is charged, counted or woken.
 """
 
+import math
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +20,7 @@ from auth.principal import Principal, Scope
 from auth.quota import refused_for
 from auth.valkey import ValkeyAdmission
 from core.errors import CarillonError, InvalidRequest
+from core.model import ModelCard
 from core.work import WorkUnits
 from ingress.batch_endpoints import OPERATIONS
 from ingress.cache_key import cache_key
@@ -30,6 +32,7 @@ from ingress.path import RequestPath
 from ingress.readiness import Readiness
 from ingress.responses import json_response
 from ingress.trace import asked_window, principal_object, route_object, work_object
+from ingress.turns import MS_PER_S, NO_WAIT, Turns
 
 
 class ExplainRequest(BaseModel):
@@ -57,6 +60,7 @@ class Explain:
         limits: Limits,
         prices: PriceBook,
         readiness: Readiness,
+        turns: Turns,
     ) -> None:
         self._path = path
         self._catalog = catalog
@@ -64,6 +68,7 @@ class Explain:
         self._limits = limits
         self._prices = prices
         self._readiness = readiness
+        self._turns = turns
 
     def endpoints(self) -> list[Endpoint]:
         return [
@@ -93,6 +98,7 @@ class Explain:
                 "windows": windows,
                 "cache": cache,
                 "route": route_object(card, self._readiness.of(card.application_name)),
+                "queue": self._queue(card, principal, cache),
                 "verdict": _verdict(_allowed(principal, card.id), cache, problems),
             }
         )
@@ -137,6 +143,13 @@ class Explain:
         key = cache_key(call.model.card, call.operation_name, call.request)
         found = await self._admission.is_cached(principal.tenant_id, key)
         return "HIT" if found else "MISS"
+
+    def _queue(self, card: ModelCard, principal: Principal, cache: str) -> dict[str, Any]:
+        """What `x-queue-position` and `x-queue-eta-ms` would say. A cached answer does not wait."""
+        hit = cache == "HIT"
+        position, wait_s = NO_WAIT if hit else self._turns.outlook(card, principal)
+        expected_ms = None if wait_s is None else math.ceil(wait_s * MS_PER_S)
+        return {"position": position, "expected_wait_ms": expected_ms}
 
 
 def _refusal(state: WindowState, asked: int) -> str | None:

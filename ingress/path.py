@@ -3,7 +3,7 @@
     1 parse      dialect -> Call                                   (ingress.exchange)
     2 identify   API key -> Principal                              (auth.identify)
     3 admit      one atomic store round trip: epoch, windows, reservation, cache, event
-    4 dispatch   the model's replica, by deployment handle         (ingress.dispatch)
+    4 dispatch   the model's replica, when it has room, by handle  (ingress.dispatch)
     5 settle     one atomic store round trip: actual units, refund, cache put, event
 
 `answer` serves whole answers, `stream` its sibling for streams; every route that costs something
@@ -61,6 +61,8 @@ LONGEST_MESSAGE = 500
 ORPHAN_GRACE_S = 5.0
 """How long the replica has to report what a cut-short call really used."""
 NO_KEY = "You didn't provide an API key: send it as `Authorization: Bearer <key>`."
+NO_QUEUE = {"x-queue-position": "0", "x-queue-eta-ms": "0"}
+"""True of every answer, until its call has to wait for its turn."""
 SETTLE_RETRIES_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 
 
@@ -262,6 +264,7 @@ class RequestPath:
             _require_model(principal, call)
             ask = self._ask(call, principal)
             verdict = await self._ask_until_clear(call, ask)
+        call.principal, call.expected = principal, ask.units
         return ask, self._accept(call, ask, verdict)
 
     async def _ask_until_clear(self, call: Call, ask: Ask) -> Verdict:
@@ -292,6 +295,7 @@ class RequestPath:
         if isinstance(verdict, Admitted):
             call.headers |= watch_headers(verdict.would_refuse)
         call.headers["x-cache"] = _cache_verdict(call, verdict)
+        call.headers |= NO_QUEUE
         return verdict
 
     def _ask(self, call: Call, principal: Principal) -> Ask:
@@ -390,7 +394,8 @@ class RequestPath:
         """Step 5, for a call whose end is not known here: its caller went away, mostly.
 
         The replica, cancelled in turn, settles with the engine's own count. If the call never
-        reached one, or it died too, what was delivered is settled here after a grace period.
+        reached one, or it died too, what was delivered is settled here after a grace period;
+        at once where it still waited for its turn, when nobody else knows of it.
         """
         settlement = Settlement(
             request_id=call.request_id,
@@ -399,10 +404,11 @@ class RequestPath:
             error_code=code,
             response_time_ms=call.elapsed_ms(),
             ttft_ms=ttft_ms,
-            exact=False,
+            exact=call.waiting,
         )
         self._telemetry.finished(call, status, units)
-        self._later(self._settle_after(settlement, ORPHAN_GRACE_S))
+        grace_s = 0.0 if call.waiting else ORPHAN_GRACE_S
+        self._later(self._settle_after(settlement, grace_s))
 
     async def _close(self, call: Call, settlement: Settlement) -> None:
         """Settle once, whether or not the caller still waits; keep trying if the store is away.

@@ -7,6 +7,7 @@ being waited for) and by `/health`, `/status` and `/v1/models`. It starts and st
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,20 @@ logger = logging.getLogger("ray.serve")
 
 
 @dataclass(frozen=True, slots=True)
+class Intake:
+    """What the deployment that an application is called through takes."""
+
+    replicas: int
+    """Those that run."""
+    most_replicas: int
+    """Those that there may come to be."""
+    per_replica: int
+    """`max_ongoing_requests`."""
+    queue: int
+    """`max_queued_requests`; -1 is no bound."""
+
+
+@dataclass(frozen=True, slots=True)
 class ApplicationState:
     """One application as the controller sees it."""
 
@@ -31,6 +46,8 @@ class ApplicationState:
     """Running replicas, over all its deployments."""
     since: float
     """Unix time of its last deployment."""
+    intake: Intake | None = None
+    """None where it is not known which deployment is called."""
 
     @property
     def serving(self) -> bool:
@@ -56,6 +73,7 @@ class Readiness:
         self._news = asyncio.Event()
         self._hurry = asyncio.Event()
         self._waiting = 0
+        self._subscribers: list[Callable[[], None]] = []
 
     async def run(self) -> None:
         """Keep up to date, for ever. The controller being away changes nothing known."""
@@ -71,6 +89,10 @@ class Readiness:
     def of(self, application: str) -> ApplicationState | None:
         """None for an application that is not deployed, or before the first poll."""
         return self.applications.get(application)
+
+    def subscribe(self, hear: Callable[[], None]) -> None:
+        """Have `hear` called after each look."""
+        self._subscribers.append(hear)
 
     async def until_serving(self, application: str, timeout_s: float) -> bool:
         """Whether `application` has a running replica before `timeout_s` have passed."""
@@ -95,6 +117,8 @@ class Readiness:
     def _tell(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
+        for hear in self._subscribers:
+            hear()
 
     async def _pause(self) -> None:
         """Until the next look: soon while somebody waits, or when somebody begins to."""
@@ -123,10 +147,34 @@ def _state(details: dict[str, Any]) -> ApplicationState:
     return ApplicationState(
         status=details["status"],
         message=details["message"],
-        replicas=sum(
-            replica["state"] == "RUNNING"
-            for deployment in details["deployments"].values()
-            for replica in deployment["replicas"]
-        ),
+        replicas=sum(_running(deployment) for deployment in details["deployments"].values()),
         since=details["last_deployed_time_s"],
+        intake=_intake(details),
     )
+
+
+def _running(deployment: dict[str, Any]) -> int:
+    return sum(replica["state"] == "RUNNING" for replica in deployment["replicas"])
+
+
+def _intake(details: dict[str, Any]) -> Intake | None:
+    called = _called(details)
+    if called is None:
+        return None
+    config = called["deployment_config"]
+    scaling = config.get("autoscaling_config") or {}
+    return Intake(
+        replicas=_running(called),
+        most_replicas=scaling.get("max_replicas") or called["target_num_replicas"],
+        per_replica=config["max_ongoing_requests"],
+        queue=config["max_queued_requests"],
+    )
+
+
+def _called(details: dict[str, Any]) -> dict[str, Any] | None:
+    """The deployment that the application's handle calls."""
+    deployments: dict[str, dict[str, Any]] = details["deployments"]
+    topology = details.get("deployment_topology") or {}
+    if topology.get("ingress_deployment"):
+        return deployments.get(topology["ingress_deployment"])
+    return next(iter(deployments.values())) if len(deployments) == 1 else None

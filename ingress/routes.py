@@ -47,6 +47,7 @@ from ingress.remote_media import RemoteMedia
 from ingress.sign_in import SignInEndpoints
 from ingress.tenant_administration import TenantAdministration
 from ingress.tenants import TenantEndpoints
+from ingress.turns import Turns
 from ingress.usage import UsageEndpoints
 from ingress.users import UserEndpoints
 from ingress.video_aliases import VideoAliases
@@ -77,6 +78,7 @@ class Services:
     prices: PriceBook
     ledger: LedgerWriter
     readiness: Readiness
+    turns: Turns
     checks: Mapping[str, Callable[[], Awaitable[None]]]
     """By store: returns when it answers, raises CarillonError when it does not."""
     files: FileBook
@@ -119,6 +121,7 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
         services.limits,
         services.prices,
         services.readiness,
+        services.turns,
     )
     yield administration
     yield Health(path, catalog, services.readiness, services.checks, administration.ledger_lag)

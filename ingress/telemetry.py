@@ -77,6 +77,23 @@ class TalliedHistogram:
             counter.flush()
 
 
+class LatestGauge:
+    """A Ray gauge with one tag that is told its latest values once per flush."""
+
+    def __init__(self, name: str, description: str, tag: str) -> None:
+        self._tag = tag
+        self._gauge = metrics.Gauge(name, description=description, tag_keys=(tag,))
+        self._news: dict[str, int] = {}
+
+    def set(self, tag: str, value: int) -> None:
+        self._news[tag] = value
+
+    def flush(self) -> None:
+        for tag, value in self._news.items():
+            self._gauge.set(value, {self._tag: tag})
+        self._news.clear()
+
+
 class ServeTelemetry:
     """Prometheus metrics through Ray, and one JSON line a request."""
 
@@ -96,6 +113,8 @@ class ServeTelemetry:
         self._lost = TalliedCounter("carillon_settlements_lost", "Settlements left to a lease")
         self._ttft = TalliedHistogram("carillon_time_to_first_token_ms", "Time to first token")
         self._latency = TalliedHistogram("carillon_response_time_ms", "Time to the last byte")
+        self._waits = TalliedHistogram("carillon_queue_wait_ms", "Waits of calls that had to wait")
+        self._waiting = LatestGauge("carillon_queue_waiting", "Calls that wait", "model")
 
     def admitted(self, call: Call, verdict: Verdict) -> None:
         reason = ""
@@ -125,6 +144,12 @@ class ServeTelemetry:
         self._lost.add(1)
         logger.error("settlement left to its lease", extra={"carillon_request_id": request_id})
 
+    def waiting(self, model: str, count: int) -> None:
+        self._waiting.set(model, count)
+
+    def waited(self, model: str, wait_ms: int) -> None:
+        self._waits.observe(model, wait_ms)
+
     async def run(self) -> None:
         """Move what has gathered into Ray's metrics and the log, for ever."""
         try:
@@ -145,6 +170,8 @@ class ServeTelemetry:
             self._lost,
             self._ttft,
             self._latency,
+            self._waits,
+            self._waiting,
         ):
             gathered.flush()
 

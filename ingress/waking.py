@@ -34,7 +34,7 @@ class Waking:
 
     def __init__(self, readiness: Readiness, patience_s: float) -> None:
         self._readiness = readiness
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._wakes: dict[str, Wake] = {}
 
     def is_asleep(self, card: ModelCard) -> bool:
@@ -45,7 +45,7 @@ class Waking:
     async def wait(self, card: ModelCard) -> None:
         """Until a replica of `card` runs. Raises ModelLoading when patience ends first."""
         self._begin(card)
-        if not await self._readiness.until_serving(card.application_name, self._patience_s):
+        if not await self._readiness.until_serving(card.application_name, self.patience_s):
             raise self.loading(card)
         wake = self._wakes[card.application_name]
         if not wake.over:

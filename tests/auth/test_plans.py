@@ -31,6 +31,8 @@ def test_the_shipped_plans_are_the_documented_ones(plans: Plans):
     }
     assert plans["enterprise"].windows == (Window(r, HOUR_S, 10_000),)
     assert [plan.storage_bytes for plan in plans.values()] == [10**9, 10**11, None]
+    assert [plan.weight for plan in plans.values()] == [1, 4, 16]
+    assert Limits(plans).weight(principal()) == 4
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,8 @@ def test_the_shipped_plans_are_the_documented_ones(plans: Plans):
         ("plans: {free: {requests: {minute: 0}}}", "plans.free.requests.minute"),
         ("plans: {free: {requests: {minute: 1.5}}}", "plans.free.requests.minute"),
         ("plans: {free: {requests: {minute: '9'}}}", "plans.free.requests.minute"),
+        ("plans: {free: {weight: 0}}", "plans.free.weight"),
+        ("plans: {free: {weight: 1.5}}", "plans.free.weight"),
         ("plans: {'no spaces': {}}", "plans.no spaces"),
         ("plans: [", "not valid YAML"),
         ("other: 1", "other"),

@@ -12,7 +12,9 @@ from ingress.call import Call
 from ingress.catalog import Catalog
 from ingress.dispatch import ServeDispatcher
 from ingress.readiness import Readiness
+from ingress.turns import Turns
 from ingress.waking import Waking
+from tests.ingress.busy_world import QuietWatch
 
 CONTEXT = CallContext("req-1")
 ECHO = Catalog([ModelCard(id="echo", spec="deployments.echo:SPEC")]).named("echo")
@@ -60,7 +62,8 @@ def stream(monkeypatch):
         )
         call = Call("req-1", "req-1", "/v1/chat/completions", ECHO, "chat", operation, request)
         readiness = Readiness()
-        dispatcher = ServeDispatcher(readiness, Waking(readiness, 1), timeout_s)
+        turns = Turns(readiness, lambda _: 1, QuietWatch())
+        dispatcher = ServeDispatcher(readiness, Waking(readiness, 1), turns, timeout_s)
         return dispatcher.stream(call, CONTEXT), response
 
     return start

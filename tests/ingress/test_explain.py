@@ -19,7 +19,8 @@ from ingress.catalog import Catalog
 from ingress.explain import Explain
 from ingress.openai import OpenAI
 from ingress.path import RequestPath
-from ingress.readiness import ApplicationState, Readiness
+from ingress.readiness import ApplicationState, Intake, Readiness
+from ingress.turns import Turns
 from tests.auth.servers import Valkey
 from tests.fakes.admission import EPOCH
 from tests.fakes.dispatch import (
@@ -30,6 +31,8 @@ from tests.fakes.dispatch import (
     SilentTelemetry,
     principal,
 )
+from tests.ingress.busy_world import QuietWatch
+from tests.ingress.test_path import World
 
 CHAT = "/v1/chat/completions"
 HELLO = {"model": "echo", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 10}
@@ -70,7 +73,8 @@ class Explained:
                 ModelCard(id="embed", spec="deployments.embeddings:SPEC", wake_s=7),
             ]
         )
-        explain = Explain(path, catalog, self.admission, limits, PRICES, self.readiness)
+        self.turns = Turns(self.readiness, limits.weight, QuietWatch())
+        explain = Explain(path, catalog, self.admission, limits, PRICES, self.readiness, self.turns)
         table = [*OpenAI(path, catalog).endpoints(), *explain.endpoints()]
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(Application(table, "test")),
@@ -165,6 +169,15 @@ async def test_the_route_says_how_long_a_sleeping_model_takes(explained: Explain
     explained.readiness.applications["embed"] = ApplicationState("RUNNING", "", 2, 0.0)
     awake = await explained.of(request, endpoint=None, operation="embed")
     assert (awake["route"]["replicas"], awake["route"]["expected_wait_s"]) == (2, 0)
+
+
+async def test_the_wait_for_a_turn_is_predicted(explained: Explained):
+    intake = Intake(replicas=1, most_replicas=1, per_replica=1, queue=10)
+    state = ApplicationState("RUNNING", "", 1, 0.0, intake)
+    explained.readiness.applications["echo"] = state
+    assert (await explained.of())["queue"] == {"position": 0, "expected_wait_ms": 0}
+    with explained.turns.take(World().call()), explained.turns.take(World().call()):
+        assert (await explained.of())["queue"] == {"position": 2, "expected_wait_ms": None}
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,9 @@ class Metric:
         self.values = {}
         self.made[name] = self
 
+    def set(self, value, tags):
+        self.values[tuple(tags.values())] = value
+
     def inc(self, count, tags):
         if count <= 0:
             raise ValueError(count)
@@ -31,6 +34,7 @@ class Metric:
 @pytest.fixture
 def telemetry(monkeypatch, tmp_path):
     monkeypatch.setattr("ray.serve.metrics.Counter", Metric)
+    monkeypatch.setattr("ray.serve.metrics.Gauge", Metric)
     Metric.made.clear()
     return ServeTelemetry(AccessLog(tmp_path))
 
@@ -63,6 +67,17 @@ def test_what_a_watched_window_would_have_refused_is_counted(telemetry):
     telemetry.admitted(World().call(), Admitted((full,), (full,)))
     telemetry.flush()
     assert Metric.made["carillon_watched_refusals"].values == {("tokens/60s",): 1}
+
+
+def test_waits_are_counted_and_the_queue_is_what_it_was_last(telemetry):
+    for count in (1, 2, 1):
+        telemetry.waiting("echo", count)
+    telemetry.waited("echo", 40)
+    telemetry.flush()
+    telemetry.flush()
+    assert Metric.made["carillon_queue_waiting"].values == {("echo",): 1}
+    assert Metric.made["carillon_queue_wait_ms_sum"].values == {("echo",): 40}
+    assert Metric.made["carillon_queue_wait_ms_count"].values == {("echo",): 1}
 
 
 def test_the_access_log_has_a_json_line_per_request_with_both_ids(telemetry, tmp_path):
