@@ -10,11 +10,19 @@ from typing import Any, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
-from auth.accounts import MAX_POSTGRES_INTEGER, ApiKey, IssuedKey, KeyEdit, KeyGrant, PlainText
+from auth.accounts import (
+    MAX_POSTGRES_INTEGER,
+    ApiKey,
+    IssuedKey,
+    KeyEdit,
+    KeyGrant,
+    PlainText,
+    Verification,
+)
 from auth.directory import Directory
 from auth.plans import LimitSet
 from auth.principal import Principal, Scope
-from core.errors import Forbidden, InvalidRequest
+from core.errors import InvalidKey, InvalidRequest
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.path import RequestPath
@@ -182,7 +190,7 @@ class Accounts:
         found = await self._directory.principals.verify(api_key)
         foreign = found.valid and found.tenant_id != principal.tenant_id
         if foreign and Scope.ADMIN not in principal.scopes:
-            raise Forbidden("this key can only verify keys of its own tenant")
+            found = Verification(valid=False, code=InvalidKey.code)  # as one that never was
         return {
             "valid": found.valid,
             "code": found.code,

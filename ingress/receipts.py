@@ -31,7 +31,13 @@ class Receipts:
     def endpoints(self) -> list[Endpoint]:
         show = "/v1/receipts/{request_id}"
         return [
-            Endpoint("GET", "/v1/receipts/keys", self.keys, "Key that receipts are verified with"),
+            Endpoint(
+                "GET",
+                "/v1/receipts/keys",
+                self.keys,
+                "Key that receipts are verified with",
+                public=True,
+            ),
             Endpoint("GET", show, self.show, "What a request cost, signed"),
         ]
 

@@ -1,0 +1,106 @@
+"""Every route of the gateway in this process: real stores and accounts, and no models behind it.
+
+The route table is the one that is served (`ingress.routes`), for the models of `serve_config.yaml`.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import yaml
+
+from auth.files import FileBook
+from auth.idempotency import IdempotencyBook
+from auth.identify import Identifier
+from auth.jobs import JobBook
+from auth.keys import KeyHasher
+from auth.ledger import LedgerWriter
+from auth.limits import Limits
+from auth.media import MediaOwnership
+from auth.plans import read_plans
+from auth.prices import PriceBook
+from auth.receipts import ReceiptSigner
+from auth.usage import Usage
+from auth.valkey import ValkeyAdmission
+from core.model import ModelCard
+from core.settings import ROOT, SecretReference
+from ingress.application import Application
+from ingress.catalog import Catalog
+from ingress.fetch import FetchSettings, MediaFetcher
+from ingress.idempotency import Idempotency
+from ingress.media.blobs import Blobs
+from ingress.media.signing import UrlSigner
+from ingress.media.store import MediaStore
+from ingress.path import RequestPath
+from ingress.readiness import Readiness
+from ingress.remote_media import RemoteMedia
+from ingress.routes import Services, endpoints
+from ingress.turns import Turns
+from tests.fakes.dispatch import Salts, ScriptedDispatcher, SilentTelemetry
+from tests.ingress.busy_world import QuietWatch
+from tests.ingress.identity import world as worlds
+from tests.ingress.identity.world import World
+
+
+class Shelf:
+    """Jobs that are asked for and stay queued."""
+
+    async def enqueue(self, job) -> None: ...
+
+    async def cancel(self, job) -> None: ...
+
+
+def cards() -> list[ModelCard]:
+    """The models of the configuration that is served on a CPU."""
+    document = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+    gateway = next(a for a in document["applications"] if a["name"] == "gateway")
+    return [
+        ModelCard.model_validate(card)
+        for card in gateway["deployments"][0]["user_config"]["models"]
+    ]
+
+
+@asynccontextmanager
+async def whole_gateway(
+    database_url: str, valkey_url: str, prefix: str, pepper: SecretReference, media: Path
+) -> AsyncIterator[tuple[World, LedgerWriter]]:
+    """A world whose application has every route, and what writes its ledger."""
+    async with worlds.world(database_url, valkey_url, prefix, pepper) as world:
+        plans = read_plans(ROOT / "plans.yaml")
+        limits, prices, readiness = Limits(plans), PriceBook(), Readiness()
+        admission = ValkeyAdmission(world.store, prefix)
+        identity, secret = world.identity, pepper.resolve()
+        identifier = Identifier(identity.callers, KeyHasher(secret))
+        path = RequestPath(
+            identifier, admission, limits, ScriptedDispatcher(), Salts(), SilentTelemetry()
+        )
+        ledger = LedgerWriter(world.store, world.database, prefix)
+
+        async def answers() -> None: ...
+
+        services = Services(
+            path=path,
+            directory=world.directory,
+            identity=identity,
+            usage=Usage(world.database),
+            receipts=ReceiptSigner(secret),
+            idempotency=Idempotency(path, IdempotencyBook(world.store, prefix)),
+            admission=admission,
+            limits=limits,
+            prices=prices,
+            ledger=ledger,
+            readiness=readiness,
+            turns=Turns(readiness, limits.weight, QuietWatch()),
+            checks={"valkey": answers, "postgresql": answers},
+            files=FileBook(world.database),
+            jobs=JobBook(world.database),
+            queue=Shelf(),
+            media=MediaStore(
+                Blobs(str(media)), MediaOwnership(world.database), UrlSigner(secret, 3600), plans
+            ),
+            remote=RemoteMedia(MediaFetcher(FetchSettings())),
+            upload_bytes=1_000_000,
+            decisions=list,
+        )
+        world.application = Application(endpoints(Catalog(cards()), services), "test")
+        yield world, ledger
