@@ -157,6 +157,23 @@ def archive(
     OUT.print(f"{rows} rows are in {to}" + ("." if keep else ", and no longer in the database."))
 
 
+@commands.command()
+def reconcile(
+    day: Annotated[
+        str | None, typer.Option(help="As 2026-08-31, UTC; yesterday when not said.")
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Drift that is not an error, as a share.")
+    ] = 0.001,
+) -> None:
+    """Compare the ledger with what engines counted. Exit status 1: they drift apart."""
+    from cli.accounts import choose_embedded
+    from cli.reconcile import reconcile
+
+    choose_embedded(state_directory())
+    raise typer.Exit(0 if reconcile(day, tolerance) else 1)
+
+
 @commands.command("env")
 def show_environment() -> None:
     """Print what Ray's own tools need: eval "$(carillon env)"; serve status."""

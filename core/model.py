@@ -65,6 +65,8 @@ class CallContext:
     """What a model may know of a call: enough to trace and isolate, never who is calling."""
 
     request_id: str
+    model: str = ""
+    """The model's id, as the ledger names it; empty for calls that no gateway made."""
     isolation: str = ""
     """Opaque tenant salt: prefix caches keyed with it never leak timing across tenants."""
     reserved: WorkUnits = NO_WORK

@@ -55,5 +55,11 @@ class WorkUnits:
         return {name: count for name in FIELDS if (count := getattr(self, name))}
 
 
+def beyond(whole: WorkUnits, part: WorkUnits) -> WorkUnits:
+    """What `whole` has more of each unit than `part`."""
+    pairs = ((getattr(whole, name), getattr(part, name)) for name in FIELDS)
+    return WorkUnits(*(max(0, one - other) for one, other in pairs))
+
+
 FIELDS = tuple(f.name for f in fields(WorkUnits))
 NO_WORK = WorkUnits()

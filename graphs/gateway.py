@@ -22,6 +22,7 @@ from auth.identity_settings import IdentitySettings
 from auth.jobs import JobBook
 from auth.ledger import LedgerWriter
 from auth.receipts import ReceiptSigner
+from auth.reconciliation import Reconciliation
 from auth.usage import Usage
 from core.model import Frozen, ModelCard
 from core.settings import parse
@@ -83,6 +84,7 @@ class Gateway:
             limits=governed.limits,
             prices=governed.prices,
             ledger=LedgerWriter(governed.valkey, governed.database, args.stores.prefix),
+            reconciliation=Reconciliation(governed.database),
             readiness=governed.readiness,
             turns=governed.turns,
             checks={

@@ -5,6 +5,7 @@ away are settled here with the engine's own count. It has no HTTP route.
 """
 
 import asyncio
+from typing import Any
 
 from ray import serve
 from ray.serve import Application
@@ -12,19 +13,24 @@ from ray.serve import Application
 from auth.admission import Settlement
 from auth.database import Database
 from auth.directory import Directory
+from auth.engine_counters import EngineCount, EngineCounters
 from auth.epochs import Epochs
 from auth.keys import KeyHasher
 from auth.ledger import LedgerWriter
 from auth.months import Months
 from auth.pipeline import Pipeline
 from auth.plans import read_plans
+from auth.reconciliation import Reconciliation
 from auth.valkey import ValkeyAdmission
 from core.model import Frozen
 from core.settings import ROOT, StoreSettings
 from core.work import WorkUnits
 from graphs.lag_metrics import LagMetrics
+from graphs.nightly import Nightly
 
 CLIENT_CLOSED = 499
+RECONCILIATION_S = 600.0
+"""Longest statement of the nightly comparison: it sums a day of rows."""
 
 
 class LedgerArgs(Frozen):
@@ -57,6 +63,9 @@ class Ledger:
         loop = asyncio.get_running_loop()
         self._writing = loop.create_task(self.writer.run())
         self._measuring = loop.create_task(LagMetrics(self.writer).run())
+        patient = Database(stores.database_url.resolve(), RECONCILIATION_S, connections=1)
+        self._comparing = loop.create_task(Nightly(Reconciliation(patient)).run())
+        self._counters = EngineCounters(database)
 
     async def settle_orphan(
         self,
@@ -84,9 +93,17 @@ class Ledger:
             )
         )
 
+    async def count_engine(self, replica: str, counts: list[dict[str, Any]]) -> None:
+        """Keep what a model's replica says that its engine did; raises when it cannot.
+
+        Args:
+            counts: fields of `EngineCount`.
+        """
+        await self._counters.store(replica, [EngineCount(**count) for count in counts])
+
     def check_health(self) -> None:
         """Raises when the writer has died, so that Serve replaces this replica."""
-        for task in (self._writing, self._measuring):
+        for task in (self._writing, self._measuring, self._comparing):
             if task.done():
                 raise RuntimeError("a task of the ledger ended") from task.exception()
 

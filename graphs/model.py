@@ -22,7 +22,9 @@ from core.errors import InvalidRequest
 from core.imports import load_spec
 from core.model import CallContext, Chunk, Frozen, ModelSpec, Operation, Reply
 from core.settings import parse
+from core.work import NO_WORK, beyond
 from graphs.coalesce import coalesce
+from graphs.engine_counts import EngineCounts
 from graphs.memory import MemoryGauge
 from graphs.orphans import Orphan, OrphanReporter
 
@@ -49,6 +51,7 @@ class Replica:
         settings = parse(self.spec.settings, dict(args.engine), f"engine of {args.spec}")
         self.model = self.spec.model(settings)
         self.orphans = OrphanReporter()
+        self.counts = EngineCounts()
         self.memory = MemoryGauge()
         self._starting: asyncio.Future[None] | None = None
 
@@ -88,6 +91,10 @@ class Replica:
         except asyncio.CancelledError:
             self._orphaned(call, started)
             raise
+        except Exception:
+            self.counts.count(call, NO_WORK, unbilled=call.done)
+            raise
+        self.counts.count(call, reply.units)
         return reply._replace(device_s=call.device_s)
 
     async def stream(
@@ -101,21 +108,28 @@ class Replica:
             raise InvalidRequest(f"'{operation}' of this model does not stream", "stream")
         call = call or _own_call()
         ttft_ms: int | None = None
+        delivered = NO_WORK
         try:
             source = getattr(self.model, verb.stream_method)(request, call)
             # Closed before the report below: the engine counts once more when it is aborted.
             async with aclosing(coalesce(source, self.coalesce_s)) as chunks:
                 async for chunk in chunks:
-                    call.done = chunk.units
+                    call.done = delivered = chunk.units
                     ttft_ms = _since_ms(started) if ttft_ms is None else ttft_ms
                     yield chunk._replace(device_s=call.device_s) if chunk.last else chunk
         except (asyncio.CancelledError, GeneratorExit):
             self._orphaned(call, started, ttft_ms)
             raise
+        except Exception:
+            self.counts.count(call, delivered, unbilled=beyond(call.done, delivered))
+            raise
+        self.counts.count(call, delivered)
 
     def _orphaned(self, call: CallContext, started: float, ttft_ms: int | None = None) -> None:
         if call.durable:
+            self.counts.count(call, NO_WORK, unbilled=call.done)
             return
+        self.counts.count(call, call.done)
         self.orphans.report(
             call.request_id,
             Orphan(call.done, _since_ms(started), call.device_s, ttft_ms),

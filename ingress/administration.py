@@ -12,6 +12,7 @@ from starlette.responses import Response
 from auth.accounts import PlainText
 from auth.ledger import LedgerWriter
 from auth.principal import Scope
+from auth.reconciliation import Drift, Reconciliation
 from auth.usage import Usage
 from auth.valkey import ValkeyAdmission
 from ingress.endpoint import Endpoint
@@ -34,16 +35,28 @@ class Administration:
     """Handlers for operators."""
 
     def __init__(
-        self, path: RequestPath, usage: Usage, admission: ValkeyAdmission, ledger: LedgerWriter
+        self,
+        path: RequestPath,
+        usage: Usage,
+        admission: ValkeyAdmission,
+        ledger: LedgerWriter,
+        reconciliation: Reconciliation,
     ) -> None:
         self._path = path
         self._usage = usage
         self._admission = admission
         self._ledger = ledger
+        self._reconciliation = reconciliation
 
     def endpoints(self) -> list[Endpoint]:
         return [
             Endpoint("GET", "/v1/admin/stats", self.stats, "Everybody's usage, cache and ledger"),
+            Endpoint(
+                "GET",
+                "/v1/admin/reconciliation",
+                self.reconciliation,
+                "The ledger against what engines counted (?days=)",
+            ),
             Endpoint("POST", "/v1/admin/cache/clear", self.clear, "Empty the cache", ClearRequest),
         ]
 
@@ -62,6 +75,13 @@ class Administration:
             }
         )
 
+    async def reconciliation(self, exchange: Exchange) -> Response:
+        """What the nights' comparisons found, the newest first."""
+        await self._path.authorize(exchange.key, Scope.ADMIN)
+        since, _ = period_of(exchange)
+        drifts = await self._reconciliation.published(since.date())
+        return json_response({"object": "list", "data": [_drift_object(each) for each in drifts]})
+
     async def clear(self, exchange: Exchange) -> Response:
         await self._path.authorize(exchange.key, Scope.ADMIN)
         request = await exchange.parse(ClearRequest)
@@ -70,3 +90,17 @@ class Administration:
     async def ledger_lag(self) -> dict[str, Any]:
         """How far the ledger is behind."""
         return asdict(await self._ledger.lag())
+
+
+def _drift_object(drift: Drift) -> dict[str, Any]:
+    return {
+        "date": drift.day.isoformat(),
+        "model": drift.model,
+        "unit": drift.unit,
+        "engine": drift.engine,
+        "ledger": drift.ledger,
+        "difference": drift.difference,
+        "drift": round(drift.ratio, 9),
+        "estimated": drift.estimated,
+        "unbilled": drift.unbilled,
+    }

@@ -336,7 +336,9 @@ class RequestPath:
 
     def _context(self, call: Call, ask: Ask) -> CallContext:
         salt = self._isolator.salt(ask.principal.tenant_id)
-        return CallContext(call.request_id, salt, ask.most, durable=call.durable)
+        return CallContext(
+            call.request_id, call.model.card.id, salt, ask.most, durable=call.durable
+        )
 
     async def _settle(
         self,

@@ -16,6 +16,7 @@ from auth.ledger import LedgerWriter
 from auth.limits import Limits
 from auth.prices import PriceBook
 from auth.receipts import ReceiptSigner
+from auth.reconciliation import Reconciliation
 from auth.usage import Usage
 from auth.valkey import ValkeyAdmission
 from ingress.accounts import Accounts
@@ -77,6 +78,7 @@ class Services:
     limits: Limits
     prices: PriceBook
     ledger: LedgerWriter
+    reconciliation: Reconciliation
     readiness: Readiness
     turns: Turns
     checks: Mapping[str, Callable[[], Awaitable[None]]]
@@ -103,7 +105,9 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
     openai = OpenAI(path, catalog, services.remote)
     accounts = Accounts(path, services.directory)
     usage = UsageEndpoints(path, services.usage, services.admission, services.limits)
-    administration = Administration(path, services.usage, services.admission, services.ledger)
+    administration = Administration(
+        path, services.usage, services.admission, services.ledger, services.reconciliation
+    )
     yield openai
     yield Images(path, catalog, services.media)
     yield VisionEndpoints(path, catalog, services.remote)
