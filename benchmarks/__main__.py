@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from benchmarks import report
+from benchmarks.admission_rows import admission
 from benchmarks.audio_rows import speech, transcription
 from benchmarks.chat_rows import chat
 from benchmarks.cluster import Cluster, own_cluster, running_cluster
@@ -43,6 +44,7 @@ GROUPS: dict[str, Group] = {
     "one-hop": one_hop,
     "streams": streams,
     "added-latency": added_latency,
+    "admission": admission,
     "chat": chat,
     "connections": connections,
     "memory": memory,
