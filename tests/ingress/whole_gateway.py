@@ -20,6 +20,7 @@ from auth.media import MediaOwnership
 from auth.plans import read_plans
 from auth.prices import PriceBook
 from auth.receipts import ReceiptSigner
+from auth.reconciliation import Reconciliation
 from auth.usage import Usage
 from auth.valkey import ValkeyAdmission
 from core.model import ModelCard
@@ -89,6 +90,7 @@ async def whole_gateway(
             limits=limits,
             prices=prices,
             ledger=ledger,
+            reconciliation=Reconciliation(world.database),
             readiness=readiness,
             turns=Turns(readiness, limits.weight, QuietWatch()),
             checks={"valkey": answers, "postgresql": answers},
