@@ -74,6 +74,8 @@ def learned(answer: dict[str, Any]) -> dict[str, str]:
         found["TENANT"] = answer["id"]
     if answer.get("object") == "api_key":
         found["KEY_ID"] = answer["id"]
+    if answer.get("object") == "user":
+        found["USER_ID"] = answer["id"]
     return {name: value for name, value in found.items() if value}
 
 

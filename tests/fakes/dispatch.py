@@ -74,6 +74,8 @@ class ScriptedDispatcher:
     async def stream(self, call: Call, context: CallContext) -> AsyncGenerator[Chunk, None]:
         self.calls.append(context)
         try:
+            if self.gate is not None:
+                await self.gate.wait()
             for count, chunk in enumerate(self.chunks):
                 if self.error is not None and count == self.error_after:
                     raise self.error

@@ -138,7 +138,8 @@ async def tenants(database_url: str, valkey_server: Valkey, tmp_path, monkeypatc
         prefix,
         SecretReference(f"file:{pepper}"),
         tmp_path / "media",
-    ) as (world, ledger):
+    ) as whole:
+        world = whole.world
         a, b = await world.owner(), await world.owner()
         viewer = await world.invited("viewer", b["access_token"])
         scopes = ["inference", "usage", "keys", "members"]
@@ -151,7 +152,7 @@ async def tenants(database_url: str, valkey_server: Valkey, tmp_path, monkeypatc
             viewer["access_token"],
             b["email"],
         )
-        await furnish(found, ledger)
+        await furnish(found, whole.ledger)
         yield found
 
 

@@ -5,6 +5,7 @@ The route table is the one that is served (`ingress.routes`), for the models of 
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -61,19 +62,34 @@ def cards() -> list[ModelCard]:
     ]
 
 
+@dataclass
+class Whole:
+    """A world whose application has every route, what writes its ledger, and what calls models."""
+
+    world: World
+    ledger: LedgerWriter
+    dispatcher: ScriptedDispatcher
+
+
 @asynccontextmanager
 async def whole_gateway(
-    database_url: str, valkey_url: str, prefix: str, pepper: SecretReference, media: Path
-) -> AsyncIterator[tuple[World, LedgerWriter]]:
-    """A world whose application has every route, and what writes its ledger."""
+    database_url: str,
+    valkey_url: str,
+    prefix: str,
+    pepper: SecretReference,
+    media: Path,
+    prices: PriceBook | None = None,
+) -> AsyncIterator[Whole]:
+    """One gateway replica."""
     async with worlds.world(database_url, valkey_url, prefix, pepper) as world:
         plans = read_plans(ROOT / "plans.yaml")
-        limits, prices, readiness = Limits(plans), PriceBook(), Readiness()
+        prices, dispatcher = prices or PriceBook(), ScriptedDispatcher()
+        limits, readiness = Limits(plans), Readiness()
         admission = ValkeyAdmission(world.store, prefix)
         identity, secret = world.identity, pepper.resolve()
         identifier = Identifier(identity.callers, KeyHasher(secret))
         path = RequestPath(
-            identifier, admission, limits, ScriptedDispatcher(), Salts(), SilentTelemetry()
+            identifier, admission, limits, dispatcher, Salts(), SilentTelemetry(), prices=prices
         )
         ledger = LedgerWriter(world.store, world.database, prefix)
 
@@ -105,4 +121,4 @@ async def whole_gateway(
             decisions=list,
         )
         world.application = Application(endpoints(Catalog(cards()), services), "test")
-        yield world, ledger
+        yield Whole(world, ledger, dispatcher)
