@@ -3,7 +3,8 @@
 Place in the path: beside step 3, wherever a window's time is computed. Minutes and hours are
 aligned to the Unix epoch. Days and months are those of a time zone's calendar: a day may have 23 or
 25 hours, a month 28 to 31 days, so the store is told the moments at which spans begin, and the
-store's clock chooses. This module counts nothing.
+store's clock chooses. A tenant that moves to another time zone keeps its counts: a day or a month
+that was begun in one zone goes on in the other. This module counts nothing.
 """
 
 from datetime import datetime, timedelta
@@ -12,6 +13,10 @@ from zoneinfo import ZoneInfo
 
 from auth.plans import DAY_S, MONTH_S, UTC, Window
 
+SHORTEST_DAY_S = 22 * 3_600
+"""When the clocks go forward, where that is by two hours (Antarctica/Troll)."""
+SHORTEST_MONTH_S = 26 * DAY_S
+"""28 days, less the 26 hours by which the beginnings of a month differ around the world."""
 AROUND = 2
 """Spans before and after the current one that the store is told of: clocks differ a little, and a
 request settles later than it was admitted."""
@@ -33,12 +38,33 @@ def follows_calendar(window: Window) -> bool:
 
 
 def bucket_of(span: Span, now_s: float) -> int:
-    """The current span's name, as the store computes it (`auth/scripts/meters.lua`)."""
+    """When the current span began, as the store computes it (`auth/scripts/meters.lua`)."""
     if span == 0:
         return 0
     if isinstance(span, int):
-        return int(now_s // span)
+        return int(now_s // span) * span
     return max((start for start in span if start <= now_s), default=span[0])
+
+
+def shortest(span: Span) -> int:
+    """Less than this apart, two beginnings are of one span, seen from two time zones: else another
+    time zone would open every window.
+    """
+    if isinstance(span, tuple):
+        return SHORTEST_MONTH_S if span[1] - span[0] > 2 * DAY_S else SHORTEST_DAY_S
+    return SHORTEST_DAY_S if span == DAY_S else max(1, span)
+
+
+def counted(began: int | None, count: int, span: Span, now_s: float) -> tuple[int, int]:
+    """What a window counts now, and since when, as the store computes it.
+
+    Args:
+        began: when the span began that `count` is of, if anything is stored.
+    """
+    bucket = bucket_of(span, now_s)
+    if began is None or began > now_s or bucket - began >= shortest(span):
+        return 0, bucket
+    return count, max(began, bucket)
 
 
 def reset_ms(span: Span, now_ms: int) -> int:

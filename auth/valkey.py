@@ -35,7 +35,7 @@ from auth.admission import (
 from auth.pipeline import Argument, Pipeline, Reply
 from auth.plans import HOUR_S, ScopedWindows, Window
 from auth.scripts import Script
-from auth.spans import Span, bucket_of, follows_calendar, reset_ms, span_of
+from auth.spans import Span, counted, follows_calendar, reset_ms, span_of
 from core.errors import Conflict
 from core.work import WorkUnits
 
@@ -229,9 +229,9 @@ class ValkeyAdmission:
         used, position = [], 0
         for _, shape in shapes:
             for _, span in shape.spans:
-                bucket, count = values[position : position + 2]
-                current = bucket_of(span, now_ms / 1000)
-                used.append(int(count) if bucket and int(bucket) == current else 0)
+                stored, count = values[position : position + 2]
+                began = int(stored) if stored else None
+                used.append(counted(began, int(count or 0), span, now_ms / 1000)[0])
                 position += 2
         return _states(shapes, used, now_ms)
 

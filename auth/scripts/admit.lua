@@ -44,8 +44,7 @@ for a = 13, #ARGV, 2 do
     end
     local stored = redis.call('HMGET', key, unpack(fields))
     for i, window in ipairs(windows) do
-      local bucket = bucket_of(window[2], now_s)
-      local count = tonumber(stored[2 * i - 1]) == bucket and tonumber(stored[2 * i]) or 0
+      local count, bucket = counted(stored[2 * i - 1], stored[2 * i], window[2], now_s)
       local amount = amount_of(window[4])
       used[#used + 1] = count
       window.bucket, window.used, window.amount = bucket, count, amount

@@ -1,5 +1,5 @@
--- Prepended to admit.lua and release.lua: what a request costs on each meter, and which span a
--- window is in.
+-- Prepended to admit.lua and release.lua: what a request costs on each meter, and what a
+-- window counts.
 
 -- Nano units of money for `units` at `prices` (pico units each), rounded up: what is charged is
 -- never less than what it costs. Cached and reasoning tokens are parts of input and output tokens.
@@ -25,14 +25,30 @@ local function metered(units, prices)
   return function(meter) return amounts[meter] or units[meter] or 0 end
 end
 
--- Which span of a window `now_s` is in. `span` is its length in seconds; or, where a calendar
--- decides, the seconds at which spans begin; or 0 for what is running, which has no spans.
+-- The second at which the span that `now_s` is in began. `span` is its length in seconds; or, where
+-- a calendar decides, the seconds at which spans begin; or 0 for what is running, which has no spans.
 local function bucket_of(span, now_s)
   if span == 0 then return 0 end
-  if type(span) == 'number' then return math.floor(now_s / span) end
+  if type(span) == 'number' then return math.floor(now_s / span) * span end
   local bucket = span[1]
   for _, start in ipairs(span) do
     if start <= now_s then bucket = start end
   end
   return bucket
+end
+
+-- Less than this apart, two beginnings are of one span, seen from two time zones: else another time
+-- zone would open every window. A day has 22 hours at least, a month 28 days, and zones differ by 26
+-- hours at most.
+local function shortest(span)
+  if type(span) == 'table' then return span[2] - span[1] > 172800 and 2246400 or 79200 end
+  return span == 86400 and 79200 or math.max(1, span)
+end
+
+-- What a window counts now, and since when: `began` and `count` are what is stored of it.
+local function counted(began, count, span, now_s)
+  local bucket = bucket_of(span, now_s)
+  began = tonumber(began)
+  if not began or began > now_s or bucket - began >= shortest(span) then return 0, bucket end
+  return tonumber(count), math.max(began, bucket)
 end

@@ -12,10 +12,9 @@ local function correct(charges, amount_of, refund_request, now_s)
     if meter == 'concurrency' or meter == 'requests' and refund_request then actual = 0 end
     local difference = actual - reserved
     if difference ~= 0 then
-      local current = bucket_of(span, now_s)
       local stored = redis.call('HMGET', key, field, field .. ':used')
-      local count = tonumber(stored[1]) == current and tonumber(stored[2]) or 0
-      if difference > 0 or bucket == current then
+      local count, current = counted(stored[1], stored[2], span, now_s)
+      if difference > 0 or current - bucket < shortest(span) then
         redis.call('HSET', key, field, string.format('%.0f', current), field .. ':used',
           string.format('%.0f', math.max(0, count + difference)))
       end

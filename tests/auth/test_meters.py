@@ -149,7 +149,7 @@ async def test_every_scope_holds_for_itself(world: World):
 async def test_days_and_months_of_a_calendar_are_counted_and_refunded(
     world: World, zone: str, seconds: int
 ):
-    window = Window(Meter.TOKENS, seconds, 100, zone=zone)
+    window = Window(Meter.TOKENS, DAY_S, 100, zone=zone)
     ask = ask_of(window, units=60)
     verdict = await world.admission.admit(ask)
     assert isinstance(verdict, Admitted)
@@ -188,14 +188,26 @@ async def test_the_store_and_this_code_agree_on_money(valkey_world: ValkeyWorld)
         assert after - before == money_of(units, prices)
 
 
-async def test_windows_of_the_same_length_in_two_zones_are_the_same_counter_until_they_turn(
-    valkey_world: ValkeyWorld,
-):
-    """A tenant that moves begins its day anew; it never gets two days at once for long."""
-    here = Window(Meter.REQUESTS, DAY_S, 10)
-    there = replace(here, zone="Asia/Tokyo")
-    await valkey_world.admission.admit(ask_of(here))
-    await valkey_world.admission.admit(ask_of(there))
-    standing = await valkey_world.admission.standing((("tenant:t1", (there,)),))
-    assert standing[0].used == 1
-    assert standing[0].reset_ms <= DAY_S * 1000
+async def test_another_time_zone_opens_no_window(world: World):
+    """Else whoever may change a tenant's time zone has as many budgets as there are zones."""
+
+    def spend(zone: str) -> Ask:
+        window = Window(Meter.TOKENS, DAY_S, 100, zone=zone)
+        return ask_for(WorkUnits(input_tokens=100), window)
+
+    assert isinstance(await world.admission.admit(spend("UTC")), Admitted)
+    for zone in ("Pacific/Kiritimati", "America/Los_Angeles", "Asia/Kathmandu", "UTC"):
+        assert isinstance(await world.admission.admit(spend(zone)), Refused)
+        assert await used(world.admission, spend(zone)) == [100]
+
+
+async def test_what_began_in_another_time_zone_is_settled_where_it_is_counted(world: World):
+    there = Window(Meter.TOKENS, DAY_S, 1_000, zone="Pacific/Kiritimati")
+    here = replace(there, zone="America/Los_Angeles")
+    first, second = (ask_for(WorkUnits(input_tokens=100), zoned) for zoned in (there, here))
+    for ask in (first, second):
+        assert isinstance(await world.admission.admit(ask), Admitted)
+    await world.admission.settle(settled(first, 30))
+    assert await used(world.admission, second) == [130]
+    await world.admission.settle(settled(second, 150))
+    assert await used(world.admission, second) == [180]

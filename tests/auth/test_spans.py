@@ -1,6 +1,7 @@
 """When windows open anew: calendars, time zones and changes of the clocks."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth.plans import DAY_S, HOUR_S, MINUTE_S, MONTH_S, Meter, Window
-from auth.spans import bucket_of, reset_ms, span_of
+from auth.spans import bucket_of, counted, reset_ms, shortest, span_of
 
 ZONES = ("UTC", "Europe/Berlin", "America/Sao_Paulo", "Asia/Kathmandu", "Pacific/Apia")
 
@@ -83,3 +84,38 @@ def test_what_runs_has_no_span():
     assert span_of(running, at(2026, 1, 1)) == 0
     assert bucket_of(0, at(2026, 1, 1)) == 0
     assert reset_ms(0, 5) == 0
+
+
+@given(
+    st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1)),  # noqa: DTZ001  # made aware below
+    st.lists(st.sampled_from((*ZONES, "Pacific/Kiritimati", "Etc/GMT+12")), min_size=2, max_size=9),
+    st.sampled_from([DAY_S, MONTH_S]),
+    st.lists(st.integers(0, 40 * HOUR_S), min_size=9, max_size=9),
+)
+def test_whoever_changes_time_zones_has_no_more_days_or_months_for_it(
+    moment: datetime, zones: list[str], seconds: int, waits: list[int]
+):
+    """Every time that a window is open it is spent at once; it opens once in its length."""
+    now_s = moment.replace(tzinfo=UTC).timestamp()
+    began, opened = None, []
+    for zone, wait_s in zip(zones, waits, strict=False):
+        span = span_of(window(seconds, zone), now_s)
+        count, since = counted(began, 1, span, now_s)
+        if count == 0:
+            began = since
+            opened.append((since, shortest(span)))
+        now_s += wait_s
+    for (earlier, least), (later, _) in pairwise(opened):
+        assert later - earlier >= least
+
+
+@pytest.mark.parametrize("seconds", [MINUTE_S, HOUR_S, DAY_S, MONTH_S])
+@pytest.mark.parametrize("zone", [*ZONES, "Antarctica/Troll", "Australia/Lord_Howe"])
+def test_in_one_time_zone_every_span_begins_anew(seconds: int, zone: str):
+    now_s, last = at(2026, 1, 1), 2 * 366 * DAY_S if seconds >= DAY_S else DAY_S
+    end, began = now_s + last, None
+    while now_s < end:
+        span = span_of(window(seconds, zone), now_s)
+        count, began = counted(began, 1, span, now_s)
+        assert count == 0
+        now_s += reset_ms(span, int(now_s * 1000)) / 1000

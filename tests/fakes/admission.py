@@ -23,7 +23,7 @@ from auth.admission import (
 )
 from auth.amounts import amount_of, room_for
 from auth.plans import Meter, ScopedWindows, Window
-from auth.spans import bucket_of, reset_ms, span_of
+from auth.spans import counted, reset_ms, shortest, span_of
 from auth.valkey import blocking
 from core.errors import Conflict
 from core.work import NO_WORK, WorkUnits
@@ -32,7 +32,9 @@ EPOCH = "epoch-1"
 """The epoch every tenant has until a test sets another."""
 
 Cell = tuple[str, Window]
-"""A counter: scope and window."""
+"""A scope and one of its windows."""
+Counter = tuple[str, Meter, int]
+"""Scope, meter and length: limits and time zones may change, the count goes on."""
 
 
 @dataclass
@@ -76,8 +78,8 @@ class InMemoryAdmission:
     reservations: dict[str, Reservation] = field(default_factory=dict)
     cache: dict[tuple[str, str], Entry] = field(default_factory=dict)
     flights: dict[tuple[str, str], str] = field(default_factory=dict)
-    counters: dict[Cell, tuple[int, int]] = field(default_factory=dict)
-    """Bucket and count of each window."""
+    counters: dict[Counter, tuple[int, int]] = field(default_factory=dict)
+    """When its span began, and the count."""
 
     async def admit(self, ask: Ask) -> Verdict:
         if self.epochs[ask.principal.tenant_id] != ask.principal.epoch:
@@ -178,12 +180,13 @@ class InMemoryAdmission:
         return [(scope, window) for scope, windows in scopes for window in windows]
 
     def _used(self, cell: Cell) -> int:
-        bucket, count = self.counters.get(cell, (-1, 0))
-        return count if bucket == self._bucket(cell) else 0
+        return self._counted(cell)[0]
 
-    def _bucket(self, cell: Cell) -> int:
+    def _counted(self, cell: Cell) -> tuple[int, int]:
+        """The count, and when its span began."""
         now_s = self._now() / 1000
-        return bucket_of(span_of(cell[1], now_s), now_s)
+        began, count = self.counters.get(_counter(cell), (None, 0))
+        return counted(began, count, span_of(cell[1], now_s), now_s)
 
     def _states(self, scopes: ScopedWindows) -> tuple[WindowState, ...]:
         return tuple(self._state(cell) for cell in self._cells(scopes))
@@ -207,8 +210,9 @@ class InMemoryAdmission:
         for cell in self._cells(ask.scopes):
             charged = with_work or cell[1].meter is Meter.REQUESTS
             amount = amount_of(cell[1].meter, ask.units, ask.prices) if charged else 0
-            self.counters[cell] = (self._bucket(cell), self._used(cell) + amount)
-            charges.append((cell, self._bucket(cell), amount))
+            used, began = self._counted(cell)
+            self.counters[_counter(cell)] = (began, used + amount)
+            charges.append((cell, began, amount))
         return charges
 
     def _release(self, request_id: str, units: WorkUnits, refund: bool) -> Reservation | None:
@@ -221,11 +225,16 @@ class InMemoryAdmission:
             if meter is Meter.CONCURRENCY or (meter is Meter.REQUESTS and refund):
                 actual = 0
             difference = actual - reserved
-            if difference > 0 or bucket == self._bucket(cell):
-                count = max(0, self._used(cell) + difference)
-                self.counters[cell] = (self._bucket(cell), count)
+            used, began = self._counted(cell)
+            if difference > 0 or began - bucket < shortest(span_of(cell[1], began)):
+                self.counters[_counter(cell)] = (began, max(0, used + difference))
         ask = reservation.ask
         name = (ask.principal.tenant_id, ask.cache_key or "")
         if reservation.leads_flight and self.flights.get(name) == request_id:
             del self.flights[name]
         return reservation
+
+
+def _counter(cell: Cell) -> Counter:
+    scope, window = cell
+    return scope, window.meter, window.seconds
