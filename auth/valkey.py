@@ -193,6 +193,10 @@ class ValkeyAdmission:
             (request_id, self._lease_ms, orjson.dumps(units.nonzero())),
         )
 
+    async def is_open(self, request_id: str) -> bool:
+        """Whether a request is admitted and not settled. Raises StoreUnavailable."""
+        return bool(await self._store.call("EXISTS", self._reservation(request_id)))
+
     async def sweep(self) -> int:
         """Settle the reservations whose lease ran out; how many. Raises StoreUnavailable."""
         total = 0

@@ -107,6 +107,14 @@ class Chunk(NamedTuple):
     """Set by the replica, in the last chunk."""
 
 
+class Ended(NamedTuple):
+    """What a call took that ended in its replica, for whoever did not hear the end."""
+
+    units: WorkUnits
+    device_s: float = 0.0
+    ttft_ms: int | None = None
+
+
 EVENT_STREAM = "text/event-stream"
 
 

@@ -20,10 +20,11 @@ from ray.serve import Application
 
 from core.errors import InvalidRequest
 from core.imports import load_spec
-from core.model import CallContext, Chunk, Frozen, ModelSpec, Operation, Reply
+from core.model import CallContext, Chunk, Ended, Frozen, ModelSpec, Operation, Reply
 from core.settings import parse
-from core.work import NO_WORK, beyond
+from core.work import NO_WORK, WorkUnits, beyond
 from graphs.coalesce import coalesce
+from graphs.ended import EndedCalls
 from graphs.engine_counts import EngineCounts
 from graphs.memory import MemoryGauge
 from graphs.orphans import Orphan, OrphanReporter
@@ -52,6 +53,7 @@ class Replica:
         self.model = self.spec.model(settings)
         self.orphans = OrphanReporter()
         self.counts = EngineCounts()
+        self.ended_calls = EndedCalls()
         self.memory = MemoryGauge()
         self._starting: asyncio.Future[None] | None = None
 
@@ -94,7 +96,7 @@ class Replica:
         except Exception:
             self.counts.count(call, NO_WORK, unbilled=call.done)
             raise
-        self.counts.count(call, reply.units)
+        self._ended(call, reply.units)
         return reply._replace(device_s=call.device_s)
 
     async def stream(
@@ -123,7 +125,15 @@ class Replica:
         except Exception:
             self.counts.count(call, delivered, unbilled=beyond(call.done, delivered))
             raise
-        self.counts.count(call, delivered)
+        self._ended(call, delivered, ttft_ms)
+
+    def ended(self, request_id: str) -> Ended | None:
+        """What a call took that ended here; None for one that did not, or long ago."""
+        return self.ended_calls.of(request_id)
+
+    def _ended(self, call: CallContext, units: WorkUnits, ttft_ms: int | None = None) -> None:
+        self.counts.count(call, units)
+        self.ended_calls.note(call.request_id, Ended(units, call.device_s, ttft_ms))
 
     def _orphaned(self, call: CallContext, started: float, ttft_ms: int | None = None) -> None:
         if call.durable:

@@ -29,7 +29,7 @@ from core.errors import (
     ModelUnavailable,
     QueueFull,
 )
-from core.model import CallContext, Chunk, ModelCard, Reply
+from core.model import CallContext, Chunk, Ended, ModelCard, Reply
 from ingress.call import Call
 from ingress.readiness import Readiness
 from ingress.turns import MS_PER_S, Turn, Turns
@@ -37,6 +37,8 @@ from ingress.waking import Waking
 
 QUEUE_RETRY_S = 1.0
 START_RETRY_S = 5.0
+RECALL_S = 5.0
+"""How long replicas have to say what they know of a call."""
 PLAIN = {"request_serialization": "pickle", "response_serialization": "pickle"}
 """What travels is data of importable types; Serve's default also packs code, at twice the cost."""
 
@@ -104,6 +106,21 @@ class ServeDispatcher:
                 if not ended:
                     # Closing early must reach the engine: cancel what still runs over there.
                     chunks.cancel()
+
+    async def ended(self, call: Call) -> Ended | None:
+        """What a call took whose caller went while its end was on the way here.
+
+        None where the replica was in time to stop, and reports it, or where nobody knows. All
+        replicas are asked: which of them had the call is Serve's knowledge.
+        """
+        try:
+            with self._errors(call):
+                whole, _ = self._methods(call)
+                replies = whole.broadcast("ended", call.request_id)
+                known = await replies.results_async(timeout_s=RECALL_S, return_exceptions=True)
+        except CarillonError:
+            return None
+        return next((found for found in known if isinstance(found, Ended)), None)
 
     async def _wait(self, call: Call, turn: Turn) -> None:
         """Wait for the call's turn, of which Serve does not know yet.

@@ -43,7 +43,7 @@ from core.errors import (
     StoreUnavailable,
     Unauthenticated,
 )
-from core.model import EVENT_STREAM, CallContext, Chunk, Reply
+from core.model import EVENT_STREAM, CallContext, Chunk, Ended, Reply
 from core.work import NO_WORK, WorkUnits
 from ingress.cache_key import cache_key
 from ingress.call import Call
@@ -78,6 +78,7 @@ class Waiter(Admission, Protocol):
     """Admission that can also be waited on. See `auth.valkey`."""
 
     async def wait(self, ask: Ask, timeout_s: float) -> bool: ...
+    async def is_open(self, request_id: str) -> bool: ...
 
 
 class Dispatcher(Protocol):
@@ -85,6 +86,7 @@ class Dispatcher(Protocol):
 
     async def answer(self, call: Call, context: CallContext) -> Reply: ...
     def stream(self, call: Call, context: CallContext) -> AsyncGenerator[Chunk, None]: ...
+    async def ended(self, call: Call) -> Ended | None: ...
 
 
 class Isolator(Protocol):
@@ -395,9 +397,10 @@ class RequestPath:
     ) -> None:
         """Step 5, for a call whose end is not known here: its caller went away, mostly.
 
-        The replica, cancelled in turn, settles with the engine's own count. If the call never
-        reached one, or it died too, what was delivered is settled here after a grace period;
-        at once where it still waited for its turn, when nobody else knows of it.
+        The replica, cancelled in turn, settles with the engine's own count. If it had just ended,
+        it is asked, after a grace period. If the call never reached one, or it died too, what was
+        delivered is settled; at once where it still waited for its turn, when nobody else knows
+        of it.
         """
         settlement = Settlement(
             request_id=call.request_id,
@@ -410,7 +413,8 @@ class RequestPath:
         )
         self._telemetry.finished(call, status, units)
         grace_s = 0.0 if call.waiting else ORPHAN_GRACE_S
-        self._later(self._settle_after(settlement, grace_s))
+        asks = status == CLIENT_CLOSED and not (call.waiting or call.durable)
+        self._later(self._settle_after(settlement, grace_s, call if asks else None))
 
     async def _close(self, call: Call, settlement: Settlement) -> None:
         """Settle once, whether or not the caller still waits; keep trying if the store is away.
@@ -423,9 +427,22 @@ class RequestPath:
         except StoreUnavailable:
             self._later(self._settle_stubbornly(settlement))
 
-    async def _settle_after(self, settlement: Settlement, delay_s: float) -> None:
+    async def _settle_after(
+        self, settlement: Settlement, delay_s: float, asked: Call | None
+    ) -> None:
         await asyncio.sleep(delay_s)
+        if asked is not None and await self._is_open(settlement.request_id):
+            ended = await self._dispatcher.ended(asked)
+            if ended is not None:
+                settlement = replace(settlement, **ended._asdict(), exact=True)
         await self._settle_stubbornly(settlement)
+
+    async def _is_open(self, request_id: str) -> bool:
+        """Whether nobody has settled a call yet, as far as the store can say."""
+        try:
+            return await self._admission.is_open(request_id)
+        except StoreUnavailable:
+            return True
 
     async def _settle_stubbornly(self, settlement: Settlement) -> None:
         for delay_s in SETTLE_RETRIES_S:

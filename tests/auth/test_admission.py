@@ -241,6 +241,15 @@ async def test_a_lease_nobody_renewed_gives_all_tokens_back(world: World):
     assert await used(world.admission, ask) == [1, 0]
 
 
+async def test_a_request_is_open_from_admission_to_settlement(world: World):
+    ask = ask_of(tokens(100))
+    assert not await world.admission.is_open(ask.request_id)
+    await world.admission.admit(ask)
+    assert await world.admission.is_open(ask.request_id)
+    await world.admission.settle(settled(ask))
+    assert not await world.admission.is_open(ask.request_id)
+
+
 async def test_renewing_what_is_over_changes_nothing(world: World):
     before = await world.contents()
     await world.admission.renew("nobody", WorkUnits(5))

@@ -21,7 +21,7 @@ from ingress.application import Application
 from ingress.call import Call
 from ingress.catalog import Catalog
 from ingress.openai import OpenAI
-from tests.fakes.dispatch import KEY
+from tests.fakes.dispatch import KEY, NothingUnheard
 from tests.ingress.test_path import World
 
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
@@ -62,7 +62,7 @@ def card(entries: list[dict[str, Any]]) -> dict[str, Any]:
     return entries[1]
 
 
-class HandleDispatcher:
+class HandleDispatcher(NothingUnheard):
     """Step 4 over a handle that runs in this process."""
 
     def __init__(self, handle: Any) -> None:

@@ -117,6 +117,9 @@ class InMemoryAdmission:
             reservation.expires_ms = self._now() + int(self.lease_s * 1000)
             reservation.so_far = units
 
+    async def is_open(self, request_id: str) -> bool:
+        return request_id in self.reservations
+
     async def sweep(self) -> int:
         now = self._now()
         expired = [(i, r) for i, r in self.reservations.items() if r.expires_ms <= now]

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from auth.admission import Verdict
 from auth.principal import Principal, Scope
 from core.errors import InvalidKey
-from core.model import CallContext, Chunk, Reply
+from core.model import CallContext, Chunk, Ended, Reply
 from core.work import WorkUnits
 from ingress.call import Call
 from tests.fakes.admission import EPOCH
@@ -47,6 +47,13 @@ class OneKeyIdentifier:
         self.known = self.reload
 
 
+class NothingUnheard:
+    """For dispatchers whose callers hear the end of every call."""
+
+    async def ended(self, call: Call) -> Ended | None:
+        return None
+
+
 class ScriptedDispatcher:
     """Answers with what a test says, and counts how often it was asked."""
 
@@ -62,6 +69,8 @@ class ScriptedDispatcher:
         self.error_after = 0
         self.gate: asyncio.Event | None = None
         self.closed = False
+        self.known: Ended | None = None
+        """What a replica says of a call that ended unheard."""
 
     async def answer(self, call: Call, context: CallContext) -> Reply:
         self.calls.append(context)
@@ -82,6 +91,9 @@ class ScriptedDispatcher:
                 yield chunk
         finally:
             self.closed = True
+
+    async def ended(self, call: Call) -> Ended | None:
+        return self.known
 
 
 class Salts:

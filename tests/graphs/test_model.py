@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
-from core.model import CallContext
+from core.model import CallContext, Ended
+from core.work import WorkUnits
+from graphs.ended import EndedCalls
 from graphs.model import ModelArgs, Replica
 
 ECHO = {"messages": [{"role": "user", "content": "one two three"}], "stream": True}
@@ -73,3 +75,23 @@ async def test_a_call_that_is_cut_short_reports_its_device_time_and_its_first_to
     (_, orphan) = replica.orphans.reports[0]
     assert orphan.device_s >= 0.25
     assert 0 <= orphan.ttft_ms <= orphan.elapsed_ms
+
+
+async def test_calls_that_ended_are_remembered_and_those_that_were_cut_short_are_not(replica):
+    took = WorkUnits(input_tokens=3, output_tokens=3)
+    await replica.answer("chat", ECHO, CallContext("whole"))
+    [chunk async for chunk in replica.stream("chat", ECHO, CallContext("streamed"))]
+    cut = replica.stream("chat", ECHO, CallContext("cut"))
+    await anext(cut)
+    await cut.aclose()
+    assert replica.ended("whole") == Ended(took)
+    assert replica.ended("streamed").units == took
+    assert replica.ended("streamed").ttft_ms is not None
+    assert replica.ended("cut") is None
+
+
+def test_the_oldest_calls_are_forgotten():
+    calls = EndedCalls(most=2)
+    for number in range(3):
+        calls.note(f"r{number}", Ended(WorkUnits(output_tokens=number)))
+    assert [calls.of(f"r{number}") is None for number in range(3)] == [True, False, False]

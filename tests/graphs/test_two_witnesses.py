@@ -17,7 +17,7 @@ from auth.pipeline import Pipeline
 from auth.plans import Plan
 from auth.reconciliation import Drift, Reconciliation
 from auth.valkey import ValkeyAdmission
-from core.model import CallContext, Chunk, ModelCard, Reply
+from core.model import CallContext, Chunk, Ended, ModelCard, Reply
 from graphs.engine_counts import EngineCounts
 from graphs.model import ModelArgs, Replica
 from graphs.orphans import Orphan
@@ -40,6 +40,9 @@ class Direct:
 
     def stream(self, call: Call, context: CallContext) -> AsyncGenerator[Chunk, None]:
         return self.replica.stream(call.operation_name, call.request, context)
+
+    async def ended(self, call: Call) -> Ended | None:
+        return self.replica.ended(call.request_id)
 
 
 class Installation:
@@ -176,7 +179,7 @@ async def test_streams_have_a_time_to_first_token_and_every_row_says_what_the_ca
     await installation.drift()
     rows = await installation.database.fetch(
         "SELECT streamed, cache, ttft_ms, status_code FROM usage_records"
-        " WHERE tenant_id = $1 ORDER BY admitted_at",
+        " WHERE tenant_id = $1 ORDER BY streamed, cache DESC, admitted_at",
         installation.who.tenant_id,
     )
     assert [(r["streamed"], r["cache"], r["ttft_ms"] is None) for r in rows] == [

@@ -11,13 +11,13 @@ from deployments.transcription import Transcription, TranscriptionSettings
 from ingress.application import Application
 from ingress.audio import AudioEndpoints
 from ingress.catalog import Catalog
-from tests.fakes.dispatch import KEY, principal
+from tests.fakes.dispatch import KEY, NothingUnheard, principal
 from tests.ingress.test_path import World
 
 TEXT = "Turn the light off, please. Play the music again."
 
 
-class Direct:
+class Direct(NothingUnheard):
     """Step 4 without Serve: the models in this process, the last chunk marked, as replicas do."""
 
     def __init__(self, models):

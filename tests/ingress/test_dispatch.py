@@ -5,9 +5,11 @@ from contextlib import aclosing
 
 import pytest
 from ray import serve
+from ray.serve.exceptions import RayServeException
 
 from core.errors import DeadlineExceeded
-from core.model import CallContext, Chunk, ModelCard
+from core.model import CallContext, Chunk, Ended, ModelCard
+from core.work import WorkUnits
 from ingress.call import Call
 from ingress.catalog import Catalog
 from ingress.dispatch import ServeDispatcher
@@ -17,6 +19,7 @@ from ingress.waking import Waking
 from tests.ingress.busy_world import QuietWatch
 
 CONTEXT = CallContext("req-1")
+ENDED = Ended(WorkUnits(output_tokens=3))
 ECHO = Catalog([ModelCard(id="echo", spec="deployments.echo:SPEC")]).named("echo")
 
 
@@ -38,6 +41,10 @@ class Response:
     def cancel(self):
         self.cancelled += 1
 
+    async def results_async(self, **_):
+        """Of three replicas, one is dead and one had the call."""
+        return [RuntimeError("dead"), None, ENDED]
+
 
 class Handle:
     def __init__(self, response):
@@ -50,23 +57,47 @@ class Handle:
     def remote(self, *_):
         return self.response
 
+    def broadcast(self, method, request_id):
+        assert (method, request_id) == ("ended", "req-1")
+        return self.response
+
+
+def dispatcher(timeout_s):
+    readiness = Readiness()
+    turns = Turns(readiness, lambda _: 1, QuietWatch())
+    return ServeDispatcher(readiness, Waking(readiness, 1), turns, timeout_s)
+
 
 @pytest.fixture
-def stream(monkeypatch):
+def call():
+    operation = ECHO.operation("chat")
+    request = operation.request.model_validate(
+        {"model": "echo", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    )
+    return Call("req-1", "req-1", "/v1/chat/completions", ECHO, "chat", operation, request)
+
+
+@pytest.fixture
+def stream(monkeypatch, call):
     def start(pauses, timeout_s):
         response = Response(pauses)
         monkeypatch.setattr(serve, "get_app_handle", lambda _: Handle(response))
-        operation = ECHO.operation("chat")
-        request = operation.request.model_validate(
-            {"model": "echo", "messages": [{"role": "user", "content": "hi"}], "stream": True}
-        )
-        call = Call("req-1", "req-1", "/v1/chat/completions", ECHO, "chat", operation, request)
-        readiness = Readiness()
-        turns = Turns(readiness, lambda _: 1, QuietWatch())
-        dispatcher = ServeDispatcher(readiness, Waking(readiness, 1), turns, timeout_s)
-        return dispatcher.stream(call, CONTEXT), response
+        return dispatcher(timeout_s).stream(call, CONTEXT), response
 
     return start
+
+
+async def test_all_replicas_are_asked_what_a_call_took_that_ended_unheard(monkeypatch, call):
+    monkeypatch.setattr(serve, "get_app_handle", lambda _: Handle(Response([])))
+    assert await dispatcher(1).ended(call) == ENDED
+
+
+async def test_a_model_that_is_gone_knows_nothing_of_a_call(monkeypatch, call):
+    def gone(_):
+        raise RayServeException("no such application")
+
+    monkeypatch.setattr(serve, "get_app_handle", gone)
+    assert await dispatcher(1).ended(call) is None
 
 
 async def test_a_stream_that_ended_is_not_cancelled(stream):

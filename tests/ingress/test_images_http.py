@@ -23,7 +23,7 @@ from deployments.image_uploads import original_of
 from ingress.application import Application
 from ingress.catalog import Catalog
 from ingress.images import MAX_UPLOAD_BYTES, Images
-from tests.fakes.dispatch import KEY
+from tests.fakes.dispatch import KEY, NothingUnheard
 from tests.ingress.test_path import World
 
 GENERATE, EDIT, VARY = (f"/v1/images/{what}" for what in ("generations", "edits", "variations"))
@@ -55,7 +55,7 @@ def bomb(width=60_000, height=60_000):
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-class Studio:
+class Studio(NothingUnheard):
     """Keeps what it was asked and answers with one picture of one colour."""
 
     def __init__(self):

@@ -19,7 +19,7 @@ from core.errors import (
     StoreUnavailable,
     Unauthenticated,
 )
-from core.model import ModelCard
+from core.model import Ended, ModelCard
 from core.work import WorkUnits
 from ingress.call import CachePolicy, Call
 from ingress.catalog import Catalog
@@ -307,6 +307,30 @@ async def test_the_replicas_own_count_wins_over_the_gateways(monkeypatch):
     assert await world.admission.settle(Settlement(call.request_id, counted, 499))
     await asyncio.sleep(0.1)
     assert [s.units for s in world.settlements()] == [counted]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_caller_that_went_while_the_end_was_on_its_way_is_billed_for_all_of_it(
+    monkeypatch, whole
+):
+    monkeypatch.setattr("ingress.path.ORPHAN_GRACE_S", 0.01)
+    world = World()
+    world.dispatcher.known = Ended(WorkUnits(input_tokens=3, output_tokens=9), 0.5, 7)
+    if whole:
+        world.dispatcher.gate = asyncio.Event()
+        caller = asyncio.create_task(world.answer(world.call()))
+        await asyncio.sleep(0.01)
+        caller.cancel()
+        await asyncio.wait((caller,))
+    else:
+        stream = await world.path.stream(world.call(stream=True), KEY, world.who)
+        await anext(stream.pieces)
+        await stream.pieces.aclose()
+    await asyncio.sleep(0.05)
+    (settled,) = world.settlements()
+    assert (settled.status_code, settled.exact, settled.device_s) == (499, True, 0.5)
+    assert settled.units == world.dispatcher.known.units
+    assert world.used("tokens") == 12
 
 
 async def test_an_answer_is_delivered_although_the_store_went_away_and_settled_when_it_is_back(

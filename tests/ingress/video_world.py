@@ -48,7 +48,7 @@ from ingress.video_forms import VideoForms
 from ingress.video_jobs import VideoJobs
 from ingress.videos import VideoEndpoints
 from tests.fakes.admission import InMemoryAdmission
-from tests.fakes.dispatch import Salts, SilentTelemetry, principal
+from tests.fakes.dispatch import NothingUnheard, Salts, SilentTelemetry, principal
 
 PEPPER = SecretStr("pepper-of-the-tests-0123456789")
 PLANS = {
@@ -107,7 +107,7 @@ class Identifier:
     def forget(self, key, stale): ...
 
 
-class Studio:
+class Studio(NothingUnheard):
     """A model's replica, as the dispatcher sees it."""
 
     steps = 4
