@@ -1,7 +1,7 @@
 """Train starter-video from nothing: ``python -m models.starter_video.train``.
 
 One CPU thread, clips drawn on the fly, three stages by CPU time: the autoencoder learns to compress
-clips, the text encoder to tell attributes (a minute), the denoiser to film what a caption says,
+clips, the text encoder to tell attributes (minutes), the denoiser to film what a caption says,
 from nothing or from a given first frame. It writes a folder that the Wan pipelines load; it
 measures nothing: ``evaluate`` does. Scores repeat within noise, weights do not bit by bit.
 """
@@ -47,13 +47,18 @@ from models.starter_video.networks import (
 )
 from models.starter_video.words import build
 
-TEXT_MINUTES = 1.0
+HEADS_MINUTES = 0.15
+"""For what reads off a text encoder that is trained already."""
+EITHER = set(COLOURS) & set(BACKGROUNDS)
+EITHER_SHARE = 0.5
+"""Of the texts: both of their colours may be the shape's or the background's; order tells which."""
 STAGES = ((0.22, 1, 48), (0.45, 3, 24), (1.0, 5, 16))
 """Until which share of the time how many latent frames are learned, of how many clips a step.
 
 Most of what is to be learned shows in a single frame, which costs a fifth.
 """
 POOL, FIRST_POOL, REFILL, REFILL_EVERY = 2048, 480, 4, 4
+TEXT_KERNELS = tuple(f".{name}.weight" for name in ("q", "k", "v", "o", "wi_0", "wi_1", "wo"))
 KERNEL_RATE, RATE, TEXT_RATE = 3e-3, 1e-3, 3e-4
 EMPTY_SHARE = 0.1
 """Captions left out, so that guidance has an unconditional answer to compare with."""
@@ -75,6 +80,7 @@ class Options:
     """Minutes are of CPU time; a stage with none is left out."""
 
     autoencoder_minutes: float
+    text_minutes: float
     decoder_minutes: float
     minutes: float
     """Of the denoiser, from its first step to its last."""
@@ -215,23 +221,39 @@ class Run:
         return states, states[torch.arange(len(texts)), mask.sum(dim=1) - 1]
 
     def learn_names(self, minutes: float) -> None:
-        """Texts alone. If the denoiser knows the text encoder already, that stays as it is."""
-        parameters = list(self.naming.parameters())
-        if not self.options.begin:
-            parameters += self.text.parameters()
-        optimizer = torch.optim.AdamW(parameters, lr=1e-3)
+        """Texts alone. Without minutes for it the text encoder stays as it is."""
+        optimizers = self._text_optimizers(trained=minutes > 0)
         allowed, _ = split()
-        ends, step = self.minutes + minutes, 0
-        while self.minutes < ends:
-            clips = [random_clip(self.rng, allowed) for _ in range(64)]
+        either = [one for one in allowed if {one[0], one[2]} <= EITHER]
+        minutes = minutes or HEADS_MINUTES
+        began, step = self.minutes, 0
+        while (done := (self.minutes - began) / minutes) < 1:
+            chances = self.rng.random(64)
+            clips = [
+                random_clip(self.rng, either if chance < EITHER_SHARE else allowed)
+                for chance in chances
+            ]
             texts = [caption(clip, self.rng, given=step % 3 == 0) for clip in clips]
             loss = self.naming.loss(self.states(texts)[1], texts, clips)
-            optimizer.zero_grad()
             loss.backward()
-            optimizer.step()
+            for optimizer, rate in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate * min(1.0, 2 * (1 - done))
+                optimizer.step()
+                optimizer.zero_grad()
             if step % 50 == 0:
                 print(f"text step {step} loss {loss.item():.4f}", flush=True)
             step += 1
+
+    def _text_optimizers(self, *, trained: bool) -> list[tuple[Any, float]]:
+        """With their rates. Muon moves attention off bags of words, where AdamW may stay."""
+        named = list(self.text.named_parameters()) if trained else []
+        kernels = [p for n, p in named if n.endswith(TEXT_KERNELS)]
+        rest = [p for n, p in named if not n.endswith(TEXT_KERNELS)]
+        adam = torch.optim.AdamW([*rest, *self.naming.parameters()])
+        if not trained:
+            return [(adam, RATE)]
+        return [(adam, RATE), (Muon(kernels, lr=KERNEL_RATE), KERNEL_RATE)]
 
     def loss(self, latents: torch.Tensor, clips: list[Clip], *, given: bool) -> torch.Tensor:
         """Error of the flow at a random noise level a clip; if `given`, beyond the first frame."""
@@ -362,7 +384,7 @@ def train(options: Options) -> None:
         train_autoencoder(run.autoencoder, minutes, options.seed, from_nothing=fresh)
         run.save()
     if options.minutes:
-        run.learn_names(TEXT_MINUTES * (0.15 if options.begin else 1))
+        run.learn_names(options.text_minutes)
         run.steady[0].load_state_dict(run.text.state_dict())
         run.learn_filming()
         run.save()
@@ -376,6 +398,7 @@ def train(options: Options) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--autoencoder-minutes", type=float, default=18.0)
+    parser.add_argument("--text-minutes", type=float, default=2.5)
     parser.add_argument("--minutes", type=float, default=32.0, help="of the denoiser")
     parser.add_argument("--decoder-minutes", type=float, default=6.0)
     parser.add_argument("--out", type=Path, default=WEIGHTS)
