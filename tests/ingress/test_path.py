@@ -86,8 +86,8 @@ class World:
     def used(self, meter):
         return sum(
             count
-            for (_, window), (_, count) in self.admission.counters.items()
-            if window.meter == meter
+            for (_, counted, _), (_, count) in self.admission.counters.items()
+            if counted == meter
         )
 
 

@@ -133,8 +133,7 @@ async def test_a_request_too_large_shows_its_units_and_price(gateway: Traced):
 
 
 async def test_what_runs_at_once_has_no_time_at_which_it_opens(gateway: Traced):
-    running = ("key:k", Window(Meter.CONCURRENCY, 0, 2))
-    gateway.admission.counters[running] = (0, 2)
+    gateway.admission.counters["key:k", Meter.CONCURRENCY, 0] = (0, 2)
     limit = (await gateway.refused(openai.RateLimitError))["limit"]
     assert (limit["scope"], limit["meter"], limit["used"]) == ("key", "concurrency", 2)
     assert limit["resets_at"] is None
