@@ -1,25 +1,30 @@
 """`carillon archive`: a month of the ledger as a compressed CSV file, and out of the database.
 
 Place: operators run it for months that are over. A month is a partition, so taking it out costs
-nothing but its rows. It never touches a month that can still get rows.
+nothing but its rows. It never touches a month that can still get rows, and drops none that is not
+on the disk, under its name.
 """
 
 import asyncio
 import gzip
+import os
 import re
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import asyncpg
 
-from auth.months import after, month_of, partition_of
+from auth.months import after, partition_of
 from cli.failure import Failure
 from core.errors import StoreUnavailable
 from core.settings import StoreSettings
 
 MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
 STATEMENT_S = 3600.0
+LATE = timedelta(days=1)
+"""How long after a month its last requests may end: none runs longer."""
 
 
 def archive(month: str, to: Path, *, keep: bool, now: datetime | None = None) -> int:
@@ -31,15 +36,11 @@ def archive(month: str, to: Path, *, keep: bool, now: datetime | None = None) ->
     if found is None:
         raise Failure(f"say the month as 2026-08, not {month!r}")
     first = datetime(int(found[1]), int(found[2]), 1, tzinfo=UTC)
-    if after(first) > month_of(now or datetime.now(UTC)):
-        raise Failure(f"{month} is not over")
+    if after(first) + LATE > (now or datetime.now(UTC)):
+        raise Failure(f"{month} is not over, or for less than a day: requests of it may still run")
     if to.exists():
         raise Failure(f"{to} is there already")
-    try:
-        return asyncio.run(_archive(partition_of(first), to, keep=keep))
-    except BaseException:
-        to.unlink(missing_ok=True)
-        raise
+    return asyncio.run(_archive(partition_of(first), to, keep=keep))
 
 
 async def _archive(partition: str, to: Path, *, keep: bool) -> int:
@@ -49,11 +50,13 @@ async def _archive(partition: str, to: Path, *, keep: bool) -> int:
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
         raise StoreUnavailable("PostgreSQL does not answer") from error
     try:
-        async with connection.transaction(isolation="repeatable_read"):
+        async with connection.transaction():
             if await connection.fetchval("SELECT to_regclass($1)", partition) is None:
                 raise Failure(f"the ledger has no partition {partition}")
-            # Nothing is written between the copy and the end of the month's table.
-            await connection.execute(f"LOCK TABLE {partition} IN ACCESS EXCLUSIVE MODE")
+            # Nothing is written between the copy and the end of the month's table, and who reads
+            # need not wait. The copy sees all that was written before the lock: each statement
+            # here looks at the present.
+            await connection.execute(f"LOCK TABLE {partition} IN SHARE MODE")
             rows = await _copied(connection, partition, to)
             if not keep:
                 await connection.execute(f"DROP TABLE {partition}")
@@ -65,9 +68,25 @@ async def _archive(partition: str, to: Path, *, keep: bool) -> int:
 async def _copied(
     connection: "asyncpg.Connection[asyncpg.Record]", partition: str, to: Path
 ) -> int:
-    """Rows of a partition in a compressed CSV file, flushed; how many."""
-    with gzip.open(to, "xb") as file:
-        status = await connection.copy_from_table(
-            partition, output=cast("BinaryIO", file), format="csv", header=True
-        )
+    """Rows of a partition in a compressed CSV file, which appears whole or not at all; how many.
+
+    It is on the disk when this returns, and nothing that fails afterwards takes it away.
+    """
+    draft = to.with_name(f".{to.name}.{time.time_ns()}")
+    try:
+        with draft.open("xb") as file:
+            with gzip.open(file, "wb") as packed:
+                status = await connection.copy_from_table(
+                    partition, output=cast("BinaryIO", packed), format="csv", header=True
+                )
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(to)
+    finally:
+        draft.unlink(missing_ok=True)
+    folder = os.open(to.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
     return int(status.split()[-1])

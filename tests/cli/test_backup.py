@@ -4,6 +4,7 @@ import asyncio
 import csv
 import gzip
 import io
+import secrets
 import shutil
 import stat
 import tarfile
@@ -173,7 +174,7 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 @pytest.fixture
 def ledger(postgres_server: SharedServer, monkeypatch: pytest.MonkeyPatch) -> str:
     """A database with rows in August and in November; `DATABASE_URL` names it."""
-    url = postgres_server.create_database("archived")
+    url = postgres_server.create_database(f"archived{secrets.token_hex(4)}")
     migrate(url)
 
     async def months() -> None:
@@ -206,3 +207,37 @@ def test_a_month_goes_into_a_file_and_out_of_the_database(ledger: str, tmp_path:
     with pytest.raises(Failure, match="there already"):
         ledger_archive.archive("2026-09", kept, keep=False, now=NOW)
     assert not (tmp_path / "again.csv.gz").exists()
+
+
+def test_a_month_is_whole_for_a_day_after_its_end(ledger: str, tmp_path: Path):
+    """A request of the last minute ends in the first minutes of the next month."""
+    too_early = datetime(2026, 9, 1, 23, 59, tzinfo=UTC)
+    with pytest.raises(Failure, match="may still run"):
+        ledger_archive.archive("2026-08", tmp_path / "x.csv.gz", keep=False, now=too_early)
+    late = datetime(2026, 9, 2, tzinfo=UTC)
+    assert ledger_archive.archive("2026-08", tmp_path / "x.csv.gz", keep=False, now=late) == 3
+
+
+async def test_a_row_that_is_written_while_a_month_is_archived_is_in_the_file(
+    ledger: str, tmp_path: Path
+):
+    writer = await asyncpg.connect(ledger)
+    transaction = writer.transaction()
+    await transaction.start()
+    await writer.execute(ROW.format("late", "2026-08-31"))
+    to = tmp_path / "august.csv.gz"
+    work = asyncio.to_thread(ledger_archive.archive, "2026-08", to, keep=False, now=NOW)
+    archiving = asyncio.ensure_future(work)
+    while not await writer.fetchval("SELECT 1 FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await transaction.commit()
+    await writer.close()
+    assert await archiving == 4
+    assert b"late" in gzip.decompress(to.read_bytes())
+
+
+def test_a_file_that_cannot_be_written_costs_no_row(ledger: str, tmp_path: Path):
+    with pytest.raises(OSError):  # noqa: PT011  # whatever the system says
+        ledger_archive.archive("2026-08", tmp_path / "nowhere" / "x", keep=False, now=NOW)
+    assert len(query(ledger, "SELECT 1 FROM usage_records")) == 4
+    assert not list(tmp_path.iterdir())
