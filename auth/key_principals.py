@@ -22,7 +22,13 @@ from auth.roles import SCOPES
 from core.errors import ExpiredKey, InvalidKey, Unauthenticated
 
 SQL = """
+    WITH RECURSIVE line (id, rotated_from, place) AS (
+        SELECT id, rotated_from, 0 FROM api_keys WHERE id = $1
+        UNION ALL SELECT older.id, older.rotated_from, place + 1
+        FROM line JOIN api_keys older ON older.id = line.rotated_from
+    )
     SELECT k.*, t.plan, t.time_zone, m.role, owner.limits AS user_limits,
+        (SELECT id FROM line ORDER BY place DESC LIMIT 1) AS first_id,
         k.is_active AND t.is_active AND k.revoked_at IS NULL
         AND (k.granted_by IS NULL OR (m.role IS NOT NULL AND u.is_active)) AS is_good
     FROM api_keys k JOIN tenants t ON t.id = k.tenant_id
@@ -69,7 +75,7 @@ class KeyPrincipals:
             window.limit
             for _, windows in self._limits.scopes(principal)
             for window in windows
-            if window.meter is Meter.REQUESTS and window.seconds == HOUR_S
+            if window.meter is Meter.REQUESTS and window.seconds == HOUR_S and not window.watched
         ]
         return Verification(
             valid=True,
@@ -116,4 +122,5 @@ def _principal(row: asyncpg.Record, epoch: str) -> Principal:
         tier=row["tier"],
         expires_at=row["expires_at"],
         granted_by=row["granted_by"],
+        first_key_id=row["first_id"],
     )

@@ -42,7 +42,7 @@ class Limits:
         windows = self._key_windows(plan, principal.tier, principal.key_requests_per_hour)
         windows = self._with_own(windows, principal.key_windows)
         if windows:
-            scopes.append((f"key:{principal.key_id}", self._in_zone(windows, zone)))
+            scopes.append((f"key:{principal.counted_key_id}", self._in_zone(windows, zone)))
         return tuple(scopes)
 
     def is_strict(self, principal: Principal) -> bool:
@@ -102,9 +102,12 @@ class Limits:
 
 
 def tightened(windows: Windows, extras: Iterable[Window]) -> Windows:
-    """`windows` and `extras`; where both limit the same span, the smaller limit."""
+    """`windows` and `extras`; where both limit the same span, the smaller limit.
+
+    A window that is only watched gives way to one that holds: both are one count.
+    """
     for extra in extras:
         same = [w for w in windows if (w.meter, w.seconds) == (extra.meter, extra.seconds)]
         others = tuple(w for w in windows if w not in same)
-        windows = (*others, min((extra, *same), key=lambda w: w.limit))
+        windows = (*others, min((extra, *same), key=lambda w: (w.watched, w.limit)))
     return windows

@@ -100,7 +100,8 @@ class Members:
         itself, InvalidRequest for limits above those of the tenant.
         """
         tenant_id = principal.tenant_id
-        if principal.user_id == user_id and principal.role is not Role.OWNER:
+        own = user_id in (principal.user_id, principal.granted_by)
+        if own and principal.role is not Role.OWNER:
             raise Forbidden("only an owner sets its own limits", "limits")
         async with self._database.of(tenant_id).transaction() as connection:
             await self._locked(connection, principal, user_id)

@@ -71,6 +71,13 @@ class Principal:
     """The login that the access token came from."""
     token_expires_at: datetime | None = None
     """When the access token ends; what it grants may last longer."""
+    first_key_id: str | None = None
+    """Of a key that succeeds others: the first of them."""
+
+    @property
+    def counted_key_id(self) -> str:
+        """Whose windows the key's own are: with another secret a key has no other budget."""
+        return self.first_key_id or self.key_id
 
     @property
     def is_limited(self) -> bool:

@@ -104,6 +104,11 @@ async def test_verify_tells_tier_and_quota_of_a_good_key_and_nothing_of_a_bad_on
     limited = await directory.keys.create(owner, KeyGrant(tier="free", requests_per_hour=20))
     good = await directory.principals.verify(limited.secret.get_secret_value())
     assert (good.tier, good.requests_per_hour) == ("free", 20)
+    limits = {"requests": {"hour": 15}}
+    grant = KeyGrant.model_validate({"limits": limits, "requests_per_hour": 20})
+    limited = await directory.keys.create(owner, grant)
+    good = await directory.principals.verify(limited.secret.get_secret_value())
+    assert good.requests_per_hour == 15
     bad = await directory.principals.verify("nonsense")
     assert (bad.valid, bad.code, bad.tenant_id) == (False, "invalid_api_key", None)
 

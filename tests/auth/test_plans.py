@@ -94,3 +94,11 @@ def test_the_same_limits_are_the_same_tuple(plans: Plans):
 def test_a_plan_that_was_removed_from_the_file_is_an_error_that_names_it():
     with pytest.raises(SettingsError, match="pro"):
         Limits({"free": Plan("free", ())}).scopes(principal())
+
+
+def test_a_window_that_is_only_watched_hides_none_that_holds():
+    watched = Window(Meter.TOKENS, DAY_S, 100, watched=True)
+    plans = {"pro": Plan("pro", ()), "trial": Plan("trial", (watched,))}
+    own = Window(Meter.TOKENS, DAY_S, 200)
+    scopes = Limits(plans).scopes(principal(tier="trial", key_windows=(own,)))
+    assert dict(scopes)["key:k1"] == (own,)

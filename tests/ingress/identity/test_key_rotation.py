@@ -120,3 +120,19 @@ async def test_a_successor_calls_models_and_revoked_keys_have_none(here, token):
     await here.delete(f"/v1/api-keys/{new['id']}", token)
     assert (await rotate(here, new["id"], token)).status_code == 409
     assert (await rotate(here, "nope", token)).status_code == 404
+
+
+async def test_another_secret_is_no_other_budget(here, there, token):
+    """Else whoever may rotate its own key has as many budgets as it likes."""
+    scopes = ["inference", "keys"]
+    key = await key_of(here, token, scopes=scopes, limits={"requests": {"day": 3}})
+    for world in (here, there):
+        chat = CHAT | {"seed": 1}
+        assert (await world.post("/v1/chat/completions", chat, key["key"])).status_code == 200
+        rotated = await rotate(world, key["id"], key["key"], grace_s=60)
+        assert rotated.status_code == 201, rotated.text
+        old, key = key, rotated.json()
+    answers = [await here.post("/v1/chat/completions", CHAT, who["key"]) for who in (key, old)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    told = await there.post("/v1/chat/completions", CHAT, key["key"])
+    assert (told.status_code, told.json()["error"]["code"]) == (429, "insufficient_quota")

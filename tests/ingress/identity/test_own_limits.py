@@ -199,3 +199,13 @@ async def test_an_edit_that_makes_no_sense_is_refused(here, owner, body):
     key = await a_key(here, owner["access_token"])
     answer = await here.patch(f"/v1/api-keys/{key['id']}", body, owner["access_token"])
     assert answer.status_code == 400, answer.text
+
+
+async def test_nor_by_a_key_that_it_made_for_somebody_else_before(here, owner):
+    member = await here.invited("admin", owner["access_token"])
+    scopes = ["inference", "members"]
+    key = await a_key(here, member["access_token"], user_id="somebody", scopes=scopes)
+    path = f"/v1/tenants/me/members/{member['user_id']}"
+    await here.put(path, {"limits": {"requests": {"hour": 5}}}, owner["access_token"])
+    assert (await here.put(path, {"limits": None}, key["key"])).status_code == 403
+    assert (await here.get(path, owner["access_token"])).json()["limits"] is not None
