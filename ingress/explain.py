@@ -15,13 +15,13 @@ from starlette.responses import Response
 from auth.admission import WindowState
 from auth.amounts import room_for
 from auth.limits import Limits
+from auth.plans import Meter
 from auth.prices import PriceBook
 from auth.principal import Principal, Scope
 from auth.quota import refused_for
-from auth.valkey import ValkeyAdmission
+from auth.valkey import ValkeyAdmission, blocking
 from core.errors import CarillonError, InvalidRequest
 from core.model import ModelCard
-from core.work import WorkUnits
 from ingress.batch_endpoints import OPERATIONS
 from ingress.cache_key import cache_key
 from ingress.call import CachePolicy, Call
@@ -84,8 +84,10 @@ class Explain:
         card = call.model.card
         bound = call.operation.estimate(call.request, card)
         estimate = self._path.reserved(principal, card.id, bound)
-        windows = await self._windows(principal, call, estimate, bound)
-        problems = [window["refusal"] for window in windows if window["refusal"] is not None]
+        prices = self._prices.of(card.id)
+        states = await self._admission.standing(self._limits.scopes(principal))
+        asked_of = [(state, room_for(state.window, estimate, bound, prices)) for state in states]
+        full = [each for each in asked_of if _is_full(*each)]
         cache = await self._cache(principal, call)
         return json_response(
             {
@@ -95,11 +97,15 @@ class Explain:
                 "operation": call.operation_name,
                 "allowed": _allowed(principal, card.id),
                 **work_object(self._prices, card.id, estimate, bound),
-                "windows": windows,
+                "windows": [
+                    asked_window(state, estimate, bound, prices)
+                    | {"refusal": _refusal(state, room) if (state, room) in full else None}
+                    for state, room in asked_of
+                ],
                 "cache": cache,
                 "route": route_object(card, self._readiness.of(card.application_name)),
                 "queue": self._queue(card, principal, cache),
-                "verdict": _verdict(_allowed(principal, card.id), cache, problems),
+                "verdict": _verdict(_allowed(principal, card.id), cache, full),
             }
         )
 
@@ -122,19 +128,6 @@ class Explain:
             cache=CachePolicy.from_header(asked.cache_control),
         )
 
-    async def _windows(
-        self, principal: Principal, call: Call, estimate: WorkUnits, bound: WorkUnits
-    ) -> list[dict[str, Any]]:
-        """Every window as it stands, how much it would be charged, and what it would say."""
-        prices = self._prices.of(call.model.card.id)
-        states = await self._admission.standing(self._limits.scopes(principal))
-        described = []
-        for state in states:
-            asked = asked_window(state, estimate, bound, prices)
-            room = room_for(state.window, estimate, bound, prices)
-            described.append(asked | {"refusal": _refusal(state, room)})
-        return described
-
     async def _cache(self, principal: Principal, call: Call) -> str:
         if not call.operation.cacheable or not call.cache.write:
             return "NONE"
@@ -152,11 +145,14 @@ class Explain:
         return {"position": position, "expected_wait_ms": expected_ms}
 
 
-def _refusal(state: WindowState, asked: int) -> str | None:
-    """What the window would say, if it is in the way."""
-    if asked > state.remaining and asked and not state.window.watched:
-        return refused_for(state, asked).message
-    return None
+def _is_full(state: WindowState, asked: int) -> bool:
+    """Whether a window is in the way of what is asked of it."""
+    return 0 < asked > state.remaining and not state.window.watched
+
+
+def _refusal(state: WindowState, asked: int) -> str:
+    """What a window that is in the way would say."""
+    return refused_for(state, asked).message
 
 
 def _allowed(principal: Principal, model_id: str) -> bool:
@@ -167,10 +163,15 @@ def _allowed(principal: Principal, model_id: str) -> bool:
     return True
 
 
-def _verdict(allowed: bool, cache: str, problems: list[str]) -> dict[str, Any]:  # noqa: FBT001
+def _verdict(
+    allowed: bool,  # noqa: FBT001  # private, one caller
+    cache: str,
+    full: list[tuple[WindowState, int]],
+) -> dict[str, Any]:
     """What admission would say now. A cached answer needs room for the request alone."""
     if not allowed:
         return {"admitted": False, "reason": "this API key does not allow the model"}
-    if problems and cache != "HIT":
-        return {"admitted": False, "reason": problems[0]}
+    in_the_way = any(cache != "HIT" or state.window.meter is Meter.REQUESTS for state, _ in full)
+    if in_the_way:
+        return {"admitted": False, "reason": _refusal(*blocking(full))}
     return {"admitted": True, "reason": None}

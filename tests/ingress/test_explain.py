@@ -200,3 +200,20 @@ async def test_nobody_is_told_nothing(explained: Explained):
         "/v1/explain", json={}, headers={"authorization": "Bearer ck-wrong"}
     )
     assert response.status_code == 401
+
+
+async def test_a_cached_answer_needs_room_for_the_request_alone(explained: Explained):
+    assert (await explained.http.post(CHAT, json=HELLO)).status_code == 200
+    day = f"{Meter.TOKENS}:{DAY_S}"
+    scope = f"{explained.prefix}:window:tenant:t"
+    await explained.store.call("HSET", scope, f"{day}:used", 1_000)
+    told = await explained.of()
+    assert (told["cache"], told["verdict"]["admitted"]) == ("HIT", True)
+    assert (await explained.http.post(CHAT, json=HELLO)).headers["x-cache"] == "HIT"
+    assert not (await explained.of(HELLO | {"seed": 1}))["verdict"]["admitted"]
+    await explained.store.call("HSET", scope, f"{Meter.REQUESTS}:{MINUTE_S}:used", 100)
+    told = await explained.of()
+    refused = await explained.http.post(CHAT, json=HELLO)
+    assert (told["cache"], told["verdict"]["admitted"], refused.status_code) == ("HIT", False, 429)
+    reasons = (told["verdict"]["reason"], refused.json()["error"]["message"])
+    assert len({reason.partition(" It opens")[0] for reason in reasons}) == 1
