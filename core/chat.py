@@ -31,7 +31,7 @@ class StreamOptions(BaseModel):
 class Sampling(BaseModel):
     """What chat and plain completions share. Unknown fields are refused, as OpenAI does."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     model: str | None = None
     max_tokens: int | None = Field(None, ge=1, le=10_000_000)
