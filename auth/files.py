@@ -16,6 +16,11 @@ from auth.paging import known_id, page_size
 from core.errors import NotFound
 
 ID_BYTES = 12
+MENTIONED = """
+    SELECT 1 FROM files WHERE tenant_id = $1 AND hash = $2
+    UNION ALL SELECT 1 FROM jobs WHERE tenant_id = $1
+    AND (request -> 'blobs' ? $2 OR result -> 'blobs' ? $2) LIMIT 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +90,7 @@ class FileBook:
         """Forget a file; whether nothing else of the tenant names its blob. Raises NotFound."""
         file = await self.find(tenant_id, file_id)
         await self._database.of(tenant_id).execute("DELETE FROM files WHERE id = $1", file.id)
-        other = await self._database.of(tenant_id).row(
-            "SELECT 1 FROM files WHERE tenant_id = $1 AND hash = $2 LIMIT 1", tenant_id, file.hash
-        )
+        other = await self._database.of(tenant_id).row(MENTIONED, tenant_id, file.hash)
         return file, other is None
 
 

@@ -31,6 +31,11 @@ OLDEST_FIRST = """
     OR (created_at, id) > (SELECT created_at, id FROM jobs WHERE id = $3 AND tenant_id = $1))
     ORDER BY created_at, id LIMIT $4
 """
+MENTIONED = """
+    SELECT 1 FROM jobs WHERE tenant_id = $1
+    AND (request -> 'blobs' ? $2 OR result -> 'blobs' ? $2)
+    UNION ALL SELECT 1 FROM files WHERE tenant_id = $1 AND hash = $2 LIMIT 1
+"""
 
 
 class JobStatus(StrEnum):
@@ -143,14 +148,10 @@ class JobBook:
         return 0 if row is None else int(row["jobs"])
 
     async def mentions(self, tenant_id: str, blob: str) -> bool:
-        """Whether a job of this tenant names a blob: in `blobs` of its request or result."""
-        row = await self._database.of(tenant_id).row(
-            "SELECT 1 FROM jobs WHERE tenant_id = $1"
-            " AND (request -> 'blobs' ? $2 OR result -> 'blobs' ? $2) LIMIT 1",
-            tenant_id,
-            blob,
-        )
-        return row is not None
+        """Whether a job of this tenant names a blob, in `blobs` of its request or result, or one of
+        its files does.
+        """
+        return await self._database.of(tenant_id).row(MENTIONED, tenant_id, blob) is not None
 
     async def begin(self, job_id: str) -> Job:
         """Mark as running; harmless when it runs again after a crash."""

@@ -430,6 +430,24 @@ async def test_the_first_picture_goes_with_its_video(world, key, client):
     assert not (await client.get("/v1/media")).json()["data"]
 
 
+async def test_a_picture_that_is_a_file_too_outlives_its_video_and_the_video_the_file(
+    world, client
+):
+    upload = {"file": ("in.png", picture(), "image/png")}
+    file = (await client.post("/v1/files", files=upload, data={"purpose": "user_data"})).json()
+    one, other = [
+        await ended(client, (await begun(client, input_reference={"file_id": file["id"]}))["id"])
+        for _ in range(2)
+    ]
+    await client.delete(f"{VIDEOS}/{one['id']}")
+    content = await client.get(f"/v1/files/{file['id']}/content")
+    assert (content.status_code, content.content) == (200, picture())
+    await client.delete(f"/v1/files/{file['id']}")
+    remixed = await client.post(f"{VIDEOS}/{other['id']}/remix", json={"prompt": "x"})
+    assert remixed.status_code == 200, remixed.text
+    await ended(client, remixed.json()["id"])
+
+
 async def test_what_can_be_drawn_is_told_without_waking_anybody(world, client):
     models = (await client.get(f"{VIDEOS}/resolutions")).json()["data"]
     assert [model["id"] for model in models] == ["starter-video", "painter"]
