@@ -21,6 +21,7 @@ from auth.identity import Identity
 from auth.identity_settings import IdentitySettings
 from auth.jobs import JobBook
 from auth.ledger import LedgerWriter
+from auth.pipeline import Pipeline
 from auth.receipts import ReceiptSigner
 from auth.reconciliation import Reconciliation
 from auth.usage import Usage
@@ -71,6 +72,9 @@ class Gateway:
         self.path = governed.path(
             Identifier(identity.callers, governed.hasher, forwarded=identity.forwarded)
         )
+        # A connection of its own: answers of many megabytes travel there, and on the other one
+        # admissions would wait behind them.
+        kept = Pipeline(args.stores.redis_url.resolve(), args.stores.timeout_s)
         self.services = Services(
             path=self.path,
             directory=governed.directory,
@@ -78,7 +82,7 @@ class Gateway:
             usage=Usage(governed.database),
             receipts=ReceiptSigner(governed.pepper),
             idempotency=Idempotency(
-                self.path, IdempotencyBook(governed.valkey, args.stores.prefix, args.lease_s)
+                self.path, IdempotencyBook(kept, args.stores.prefix, args.lease_s)
             ),
             admission=governed.admission,
             limits=governed.limits,
