@@ -397,10 +397,10 @@ def train(options: Options) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--autoencoder-minutes", type=float, default=18.0)
+    parser.add_argument("--autoencoder-minutes", type=float, default=30.0)
     parser.add_argument("--text-minutes", type=float, default=2.5)
-    parser.add_argument("--minutes", type=float, default=32.0, help="of the denoiser")
-    parser.add_argument("--decoder-minutes", type=float, default=6.0)
+    parser.add_argument("--minutes", type=float, default=75.0, help="of the denoiser")
+    parser.add_argument("--decoder-minutes", type=float, default=10.0)
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start", type=Path, help="folder of weights to go on from")
