@@ -93,7 +93,7 @@ class Directory:
         """Change what a tenant is called, or where its days begin. Raises NotFound, InvalidRequest
         for what is no IANA time zone.
         """
-        if time_zone is not None and time_zone not in _time_zones():
+        if time_zone is not None and time_zone not in time_zones():
             raise InvalidRequest("there is no such time zone", "time_zone")
         tenant_id = known_id(tenant_id)
         row = await self._database.of(tenant_id).row(
@@ -198,8 +198,9 @@ class Directory:
 
 
 @cache
-def _time_zones() -> set[str]:
-    return available_timezones()
+def time_zones() -> set[str]:
+    """Names that a tenant may choose: those that mean the same on every machine."""
+    return available_timezones() - {"localtime", "Factory"}
 
 
 def _tenant(row: asyncpg.Record | None) -> Tenant:

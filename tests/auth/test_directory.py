@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationError
 from auth.accounts import ApiKey, KeyGrant, Tenant
 from auth.admission import Admitted, Stale
 from auth.database import Database
-from auth.directory import OPERATOR, Directory
+from auth.directory import OPERATOR, Directory, time_zones
 from auth.epochs import Epochs
 from auth.identify import Identifier
 from auth.keys import KeyHasher
@@ -359,3 +359,11 @@ async def test_a_key_appears_in_no_row_no_log_and_no_repr(
     canary = key.removeprefix(f"ck-{issued.key.id}-")[:-1]
     texts = (caplog.text, repr(issued), repr(principal), repr(rows), repr(caught.value))
     assert not any(canary in text for text in texts)
+
+
+async def test_a_time_zone_that_a_tenant_may_choose_is_one_of_the_databases(database: Database):
+    """Its daily usage would fail ever after: what Python knows is not all that PostgreSQL knows."""
+    query = "SELECT count(now() AT TIME ZONE name) AS zones FROM unnest($1::text[]) AS name"
+    row = await database.row(query, sorted(time_zones()))
+    assert row is not None
+    assert row["zones"] == len(time_zones()) > 400
