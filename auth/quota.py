@@ -11,6 +11,7 @@ Fail modes, the one table:
     the cache alone         served, as a miss                     unchanged
     the ledger writer       served                                events wait in Valkey's stream
     a gateway replica       HAProxy sends the next one elsewhere  leases settle what it held
+    all gateway replicas    Ray's proxies: 500, 503, or silence   leases settle what they held
     a model replica         503 model_unavailable or a stream     what was delivered is settled
                             that ends with an error event
 """

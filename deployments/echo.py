@@ -4,10 +4,12 @@ Place in the path: step 4. It shows the whole model contract in one file, and is
 gateway benchmark calls, because its own cost is close to nothing. It does not think.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
 import orjson
+from pydantic import Field
 
 from core.chat import ChatRequest, estimate_chat
 from core.model import CallContext, Chunk, Frozen, ModelSpec, Operation, Reply
@@ -19,6 +21,8 @@ class EchoSettings(Frozen):
 
     model: str = "echo"
     """Name that answers carry."""
+    word_ms: float = Field(default=0.0, ge=0.0)
+    """How long each word takes; 0 for no time at all."""
 
 
 class Echo:
@@ -30,6 +34,8 @@ class Echo:
     async def chat(self, request: ChatRequest, call: CallContext) -> Reply:
         """The last message, whole, as an OpenAI chat completion."""
         words = self._words(request, call)
+        if self.settings.word_ms:
+            await asyncio.sleep(len(words) * self.settings.word_ms / 1000)
         units = _units(request, len(words))
         choice = {
             "index": 0,
@@ -49,6 +55,9 @@ class Echo:
         envelope = self._envelope(call, "chat.completion.chunk")
         wants_usage = bool(request.stream_options and request.stream_options.include_usage)
         for count, word in enumerate(words, start=1):
+            if self.settings.word_ms:
+                await asyncio.sleep(self.settings.word_ms / 1000)
+            call.done = _units(request, count)
             text = word if count == 1 else " " + word
             delta = {"role": "assistant", "content": text} if count == 1 else {"content": text}
             yield Chunk(

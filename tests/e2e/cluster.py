@@ -1,9 +1,11 @@
 """A whole cluster for a test session, started as a person starts it: by `carillon up`.
 
-It differs from the default in what tests need: two gateway replicas, so that what must hold
-across replicas is seen to, leases short enough to wait for, and a chat queue that can be filled.
+It differs from the default in what tests need: three gateway replicas, so that what must hold
+across replicas is seen to, leases short enough to wait for, a chat queue that can be filled, and
+`echo-slow`, whose answers last as long as a test wants at no cost of computing, and have a price.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import psutil
 import yaml
 
 from cli.run_state import RunFile, RunState
@@ -27,6 +30,21 @@ START_S = 420.0
 STOP_S = 60.0
 LEASE_S = 8
 CHAT_RUNNING = 24
+GATEWAYS = 3
+SLOW_WORD_MS = 20.0
+GATEWAY_TITLE = "ServeReplica:gateway"
+REPLICA_PORTS = range(30_000, 31_001)
+
+
+def _ports_of(pid: int) -> set[int]:
+    """The port in Serve's range for replicas that a process listens on, if it does already."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return {
+            connection.laddr.port
+            for connection in psutil.Process(pid).net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port in REPLICA_PORTS
+        }
+    return set()
 
 
 def free_port() -> int:
@@ -36,16 +54,46 @@ def free_port() -> int:
         return port
 
 
-def configuration(port: int) -> dict[str, Any]:
-    """`serve_config.yaml` as the tests run it."""
+def configuration(port: int, state: Path) -> dict[str, Any]:
+    """`serve_config.yaml` as the tests run it. Writes the prices that it names into `state`."""
     document: dict[str, Any] = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
     document["http_options"]["port"] = port
     gateway = document["applications"][0]
-    gateway["args"] = {"lease_s": LEASE_S}
-    gateway["deployments"][0]["num_replicas"] = 2
+    jobs = next(a for a in document["applications"] if a["name"] == "jobs")
+    gateway["args"] = jobs["args"] = {"lease_s": LEASE_S, "prices": str(priced(state))}
+    gateway["deployments"][0]["num_replicas"] = GATEWAYS
     chat = next(a for a in document["applications"] if a["name"] == "starter-chat")
     chat["deployments"][0] |= {"max_ongoing_requests": CHAT_RUNNING, "max_queued_requests": 8}
+    document["applications"].append(slow_echo())
+    card = {"id": "echo-slow", "spec": "deployments.echo:SPEC"}
+    # One document for the gateway and the jobs: YAML's anchor made them share it.
+    gateway["deployments"][0]["user_config"]["models"].append(card)
     return document
+
+
+def priced(state: Path) -> Path:
+    """The price book, where `echo-slow` costs something too."""
+    book = yaml.safe_load((ROOT / "prices.yaml").read_text())
+    book["models"]["echo-slow"] = {"input_tokens": 0.3, "output_tokens": 0.7}
+    path = state / "prices.yaml"
+    path.write_text(yaml.safe_dump(book))
+    return path
+
+
+def slow_echo() -> dict[str, Any]:
+    """An application whose answers take 20 ms a word."""
+    return {
+        "name": "echo-slow",
+        "route_prefix": None,
+        "import_path": "graphs.model:build",
+        "args": {
+            "spec": "deployments.echo:SPEC",
+            "engine": {"model": "echo-slow", "word_ms": SLOW_WORD_MS},
+        },
+        "deployments": [
+            {"name": "Echo", "num_replicas": 1, "ray_actor_options": {"num_cpus": 0.1}}
+        ],
+    }
 
 
 @dataclass
@@ -110,10 +158,32 @@ class Cluster:
 
     def kill_store(self, role: str) -> None:
         """`kill -9` one of the embedded stores."""
-        run = RunFile(self.state).read()
-        assert run is not None
-        (store,) = [record for record in run.stores if record.role == role]
-        os.kill(store.pid, signal.SIGKILL)
+        os.kill(self._store_pid(role), signal.SIGKILL)
+
+    def processes(self, role: str) -> list[int]:
+        """All processes of a part: an application, `model` (the slow echo), or a store."""
+        title = {"model": "echo-slow"}.get(role, role)
+        if role not in ("valkey", "postgres"):
+            return self.pids(f"ServeReplica:{title}")
+        server = psutil.Process(self._store_pid(role))
+        return [server.pid, *(child.pid for child in server.children())]
+
+    def kill_processes(self, role: str) -> None:
+        """`kill -9` a part. PostgreSQL's children notice by themselves that their parent died."""
+        pids = self.processes(role)
+        assert pids, f"no process of {role}"
+        for pid in pids[:1] if role == "postgres" else pids:
+            os.kill(pid, signal.SIGKILL)
+
+    @property
+    def word_s(self) -> float:
+        """How long a word of `echo-slow` takes."""
+        return SLOW_WORD_MS / 1000
+
+    def gateway_urls(self) -> list[str]:
+        """Where each gateway replica listens, behind HAProxy."""
+        ports = {port for pid in self.pids(GATEWAY_TITLE) for port in _ports_of(pid)}
+        return [f"http://127.0.0.1:{port}" for port in sorted(ports)]
 
     def logs(self) -> list[Path]:
         """Every file that could hold a log line: the whole state directory but the stores' data."""
@@ -134,6 +204,12 @@ class Cluster:
         finally:
             await connection.close()
 
+    def _store_pid(self, role: str) -> int:
+        run = RunFile(self.state).read()
+        assert run is not None
+        (store,) = [record for record in run.stores if record.role == role]
+        return store.pid
+
     def _owns(self, pid: int) -> bool:
         try:
             environment = Path(f"/proc/{pid}/environ").read_bytes()
@@ -142,13 +218,29 @@ class Cluster:
         return self.run.run_id.encode() in environment
 
 
+def freeze(pids: list[int]) -> None:
+    """Stop processes: they keep what they have and answer nothing."""
+    _signal(pids, signal.SIGSTOP)
+
+
+def thaw(pids: list[int]) -> None:
+    """Let stopped processes go on, if they still exist."""
+    _signal(pids, signal.SIGCONT)
+
+
+def _signal(pids: list[int], what: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, what)
+
+
 def start() -> Cluster:
     """Start a cluster and wait until it greets. Raises with its output when it does not."""
     state = Path(tempfile.mkdtemp(prefix="carillon-e2e-", dir="/tmp"))
     state.chmod(0o755)
     port = free_port()
     config = state / "serve.yaml"
-    config.write_text(yaml.safe_dump(configuration(port), sort_keys=False))
+    config.write_text(yaml.safe_dump(configuration(port, state), sort_keys=False))
     with (state / "up.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "cli.main", "up", str(config)],

@@ -23,9 +23,10 @@ class Person:
     def headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.key}"}
 
-    def http(self) -> httpx.AsyncClient:
+    def http(self, at: str | None = None) -> httpx.AsyncClient:
+        """A client of HAProxy, or of the gateway replica `at`."""
         return httpx.AsyncClient(
-            base_url=self.cluster.base_url, headers=self.headers, timeout=TIMEOUT_S
+            base_url=at or self.cluster.base_url, headers=self.headers, timeout=TIMEOUT_S
         )
 
     def openai(self, **options) -> openai.AsyncOpenAI:
@@ -34,14 +35,24 @@ class Person:
             base_url=f"{self.cluster.base_url}/v1", api_key=self.key, **options
         )
 
+    async def warm(self) -> None:
+        """Have every gateway remember the key. It costs nothing and leaves no row."""
+        for url in self.cluster.gateway_urls():
+            async with self.http(url) as client:
+                response = await client.get("/v1/models")
+                assert response.status_code == 200, response.text
+
     async def usage_rows(self) -> list[dict]:
         return await self.cluster.rows(
             "SELECT * FROM usage_records WHERE tenant_id = $1 ORDER BY admitted_at", self.tenant_id
         )
 
 
-def newcomer(cluster: Cluster, plan: str) -> Person:
-    """A new tenant on `plan`, made by the operator's CLI, with a key made over the API."""
+def newcomer(cluster: Cluster, plan: str, limits: dict | None = None) -> Person:
+    """A new tenant on `plan`, made by the operator's CLI, with a key made over the API.
+
+    The key may have limits of its own, as plans.yaml writes them.
+    """
     made = cluster.carillon("tenants", "create", f"a tenant on {plan}", "--plan", plan)
     tenant = re.search(r"t-[0-9a-f]{16}", made)
     assert tenant, made
@@ -52,6 +63,7 @@ def newcomer(cluster: Cluster, plan: str) -> Person:
             "name": "first",
             "tenant_id": tenant.group(),
             "scopes": ["inference", "usage", "keys"],
+            "limits": limits,
         },
         timeout=TIMEOUT_S,
     )

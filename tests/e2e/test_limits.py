@@ -1,4 +1,4 @@
-"""Limits, cache and single-flight on real stores and two gateway replicas."""
+"""Limits, cache and single-flight on real stores and three gateway replicas."""
 
 import asyncio
 

@@ -8,11 +8,11 @@ import httpx
 from tests.e2e.cluster import configuration
 
 
-async def test_health_needs_no_key_and_names_every_part(cluster):
+async def test_health_needs_no_key_and_names_every_part(cluster, tmp_path):
     async with httpx.AsyncClient(base_url=cluster.base_url) as client:
         health = (await client.get("/health")).json()
     assert health["status"] == "healthy"
-    applications = {a["name"] for a in configuration(0)["applications"]}
+    applications = {a["name"] for a in configuration(0, tmp_path)["applications"]}
     models = applications - {"gateway", "ledger", "jobs"}
     assert set(health["services"]) == {"postgresql", "valkey", *models}
     asleep = {name for name, state in health["services"].items() if state == "asleep"}
