@@ -25,8 +25,8 @@ class Ask:
     Args:
         scopes: windows to hold, per scope name (`tenant:…`, `key:…`): all of them must have room.
         units: the estimate to reserve.
-        bound: the most that it may take, where that is more than the estimate: a budget must have
-            room for it, though only the estimate is reserved.
+        bound: the most that it may take, where that is more than the estimate: budgets reserve it,
+            rates the estimate.
         cache_key: hash of the whole validated request, or None when it is not cacheable.
         read_cache: False for `Cache-Control: no-cache` (and no-store): the entry is not looked up.
         share: whether an identical request in flight may be waited for (single-flight).

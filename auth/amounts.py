@@ -19,6 +19,6 @@ def amount_of(meter: Meter, units: WorkUnits, prices: UnitPrices) -> int:
     return amount
 
 
-def room_for(window: Window, estimate: WorkUnits, bound: WorkUnits, prices: UnitPrices) -> int:
-    """How much room a window must have for a request: a budget for the most that it may take."""
+def reserved_of(window: Window, estimate: WorkUnits, bound: WorkUnits, prices: UnitPrices) -> int:
+    """What a window is charged at first: a rate what is usual, a budget the most that it may be."""
     return amount_of(window.meter, bound if window.is_budget else estimate, prices)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from auth.admission import WindowState
-from auth.amounts import room_for
+from auth.amounts import reserved_of
 from auth.limits import Limits
 from auth.plans import Meter
 from auth.prices import PriceBook
@@ -86,7 +86,7 @@ class Explain:
         estimate = self._path.reserved(principal, card.id, bound)
         prices = self._prices.of(card.id)
         states = await self._admission.standing(self._limits.scopes(principal))
-        asked_of = [(state, room_for(state.window, estimate, bound, prices)) for state in states]
+        asked_of = [(state, reserved_of(state.window, estimate, bound, prices)) for state in states]
         full = [each for each in asked_of if _is_full(*each)]
         cache = await self._cache(principal, call)
         return json_response(

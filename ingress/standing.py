@@ -9,20 +9,16 @@ from auth.admission import WindowState
 from auth.plans import NANO, LimitSet, Meter
 
 
-def window_object(
-    state: WindowState, asked: int | None = None, charged: int | None = None
-) -> dict[str, Any]:
+def window_object(state: WindowState, asked: int | None = None) -> dict[str, Any]:
     """One window. `reset_ms` is until it opens anew; money is in whole units.
 
-    With how much room a request asks for, where there is one, and how much of that it is charged.
+    With how much of it a request asks for, where there is one.
     """
     window = state.window
     scale = NANO if window.meter is Meter.MONEY else 1
     amounts = {"limit": window.limit, "used": state.used, "remaining": state.remaining}
     if asked is not None:
         amounts["asked"] = asked
-    if charged is not None:
-        amounts["charged"] = charged
     shown = amounts if scale == 1 else {name: each / scale for name, each in amounts.items()}
     return {
         "scope": state.scope.partition(":")[0],

@@ -10,7 +10,7 @@ import time
 from typing import Any, TypeVar
 
 from auth.admission import Ask, Refused, WindowState
-from auth.amounts import amount_of, room_for
+from auth.amounts import reserved_of
 from auth.plans import NANO, Meter
 from auth.prices import PriceBook, UnitPrices, money_of
 from auth.principal import Principal, Scope
@@ -77,9 +77,8 @@ def windows(
 def asked_window(
     state: WindowState, estimate: WorkUnits, bound: WorkUnits, prices: UnitPrices
 ) -> dict[str, Any]:
-    """A window, the room that a request asks for and what it would be charged."""
-    room = room_for(state.window, estimate, bound, prices)
-    return window_object(state, room, amount_of(state.window.meter, estimate, prices))
+    """A window, and how much of it a request asks for."""
+    return window_object(state, reserved_of(state.window, estimate, bound, prices))
 
 
 def principal_object(principal: Principal) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 -- ARGV  1 key prefix   2 request id   3 tenant   4 epoch   5 JSON of the units to reserve
 --       6 lease ms   7 cache key or ''   8 '1' to read the cache   9 '1' to share a running request
 --       10 JSON of the usage record   11 JSON of the prices or ''
---       12 JSON of the most units it may take, or '' for no more than are reserved
+--       12 JSON of the most units it may take, which budgets reserve, or '' for no more
 --       13.. per scope: its name, JSON [[field, span, limit, meter, 1 to watch only, 1 for a budget]]
 -- Reply {verdict, now ms, extra, used...}: `used` per window, in the order given, as it stands
 --       after this step; extra is the cached entry, the milliseconds to wait, or the windows that
@@ -45,14 +45,13 @@ for a = 13, #ARGV, 2 do
     local stored = redis.call('HMGET', key, unpack(fields))
     for i, window in ipairs(windows) do
       local count, bucket = counted(stored[2 * i - 1], stored[2 * i], window[2], now_s)
-      local amount = amount_of(window[4])
+      -- A rate is charged what is usual; a budget the most that this request may take.
+      local amount = (window[6] == 1 and most_of or amount_of)(window[4])
       used[#used + 1] = count
       window.bucket, window.used, window.amount = bucket, count, amount
-      -- A rate needs room for what is reserved; a budget for the most that this request may take.
-      local needed = window[6] == 1 and most_of(window[4]) or amount
-      if needed > 0 and count + needed > window[3] then
+      if amount > 0 and count + amount > window[3] then
         local kind = window[5] == 1 and 'watched' or window[4] == 'requests' and 'requests' or 'work'
-        table.insert(full[kind], {#used, needed})
+        table.insert(full[kind], {#used, amount})
       end
     end
     scopes[#scopes + 1] = {key, windows}

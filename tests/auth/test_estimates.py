@@ -81,19 +81,36 @@ async def test_a_new_gateway_begins_with_what_the_others_know(store: Pipeline, p
     assert old.take_unshared() == {}, "told once"
 
 
-async def test_a_rate_asks_for_what_is_usual_and_a_budget_has_room_for_the_most(world: World):
-    """Reserved is the same in both: 120 of a request that may take 1,020."""
-    rate, budget = Window(Meter.TOKENS, MINUTE_S, 240), Window(Meter.TOKENS, DAY_S, 1_150)
+async def test_a_rate_reserves_what_is_usual_and_a_budget_the_most(world: World):
+    """120 and 1,020 of a request that usually takes 120 and may take 1,020."""
+    rate, budget = Window(Meter.TOKENS, MINUTE_S, 360), Window(Meter.TOKENS, DAY_S, 2_200)
     usual = replace(BOUND, output_tokens=100)
     asks = [replace(ask_of(rate, budget), units=usual, bound=BOUND) for _ in range(3)]
     assert isinstance(await world.admission.admit(asks[0]), Admitted)
-    assert await used(world.admission, asks[0]) == [120, 120]
+    assert await used(world.admission, asks[0]) == [120, 1_020]
     assert isinstance(await world.admission.admit(asks[1]), Admitted)
     refused = await world.admission.admit(asks[2])
     assert isinstance(refused, Refused)
     assert (refused.blocking.window, refused.amount) == (budget, 1_020)
     short = replace(asks[2], scopes=(("tenant:t1", (budget,)),), bound=None)
     assert isinstance(await world.admission.admit(short), Admitted), "who needs less, gets it"
+    await world.admission.settle(Settlement(asks[0].request_id, usual))
+    assert await used(world.admission, asks[0]) == [240, 120 + 1_020 + 120]
+
+
+async def test_callers_at_once_never_exceed_a_budget(world: World):
+    """Whatever was learned: two hundred whose answers take all that they may, at the same time."""
+    budget = Window(Meter.TOKENS, DAY_S, 10_000)
+    asks = [
+        replace(ask_of(budget), units=replace(BOUND, output_tokens=FLOOR), bound=BOUND)
+        for _ in range(200)
+    ]
+    verdicts = await asyncio.gather(*map(world.admission.admit, asks))
+    admitted = [ask for ask, v in zip(asks, verdicts, strict=True) if isinstance(v, Admitted)]
+    assert len(admitted) == 10_000 // BOUND.tokens
+    for ask in admitted:
+        await world.admission.settle(Settlement(ask.request_id, BOUND))
+    assert (await used(world.admission, asks[0]))[0] == len(admitted) * BOUND.tokens
 
 
 async def test_one_after_another_nobody_ever_exceeds_a_budget(world: World):
@@ -144,7 +161,11 @@ async def test_two_hundred_callers_spend_a_window_without_overshooting_it(
             running -= 1
 
     await asyncio.gather(*(caller() for _ in range(200)))
-    assert most_at_once > limit // BOUND.tokens, "more at once than bounds would have let run"
+    at_bounds = limit // BOUND.tokens
+    if window.is_budget:
+        assert most_at_once <= at_bounds
+    else:
+        assert most_at_once > at_bounds, "more at once than bounds would have let run"
     while isinstance(await world.admission.admit(ask_of(window, units=1_020)), Admitted):
         spent += 1_020
     assert limit - 1_020 <= spent <= limit

@@ -21,7 +21,7 @@ from auth.admission import (
     Verdict,
     WindowState,
 )
-from auth.amounts import amount_of, room_for
+from auth.amounts import amount_of, reserved_of
 from auth.plans import Meter, ScopedWindows, Window
 from auth.spans import counted, reset_ms, shortest, span_of
 from auth.valkey import blocking
@@ -203,7 +203,7 @@ class InMemoryAdmission:
     def _full(self, ask: Ask) -> list[tuple[WindowState, int]]:
         found = []
         for cell in self._cells(ask.scopes):
-            amount = room_for(cell[1], ask.units, ask.most, ask.prices)
+            amount = reserved_of(cell[1], ask.units, ask.most, ask.prices)
             if amount and self._used(cell) + amount > cell[1].limit:
                 found.append((self._state(cell), amount))
         return found
@@ -212,7 +212,7 @@ class InMemoryAdmission:
         charges = []
         for cell in self._cells(ask.scopes):
             charged = with_work or cell[1].meter is Meter.REQUESTS
-            amount = amount_of(cell[1].meter, ask.units, ask.prices) if charged else 0
+            amount = reserved_of(cell[1], ask.units, ask.most, ask.prices) if charged else 0
             used, began = self._counted(cell)
             self.counters[_counter(cell)] = (began, used + amount)
             charges.append((cell, began, amount))

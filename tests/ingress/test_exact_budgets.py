@@ -129,11 +129,8 @@ def half(units: dict[str, int]) -> WorkUnits:
 
 
 def fitting(window: dict[str, Any]) -> int:
-    """How many more fit: the last needs room for all that it asks, the others for their charge."""
-    remaining, asked = Decimal(str(window["remaining"])), Decimal(str(window["asked"]))
-    if remaining < asked:
-        return 0
-    return int((remaining - asked) // Decimal(str(window["charged"]))) + 1
+    """How many more fit."""
+    return int(Decimal(str(window["remaining"])) // Decimal(str(window["asked"])))
 
 
 async def crowd(whole: Whole, client: httpx.AsyncClient, budget: Budget) -> dict[int, int]:
