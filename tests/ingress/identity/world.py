@@ -42,6 +42,8 @@ from ingress.usage import UsageEndpoints
 from ingress.users import UserEndpoints
 from tests.fakes.dispatch import Salts, ScriptedDispatcher, SilentTelemetry
 
+STORE_PATIENCE_S = 20.0
+"""Two hundred callers at once, on a machine that does other work too."""
 PASSWORD = "correct horse battery"
 PEPPER = SecretStr("pepper-of-the-tests-0123456789")
 CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
@@ -135,7 +137,10 @@ async def world(
 ) -> AsyncIterator[World]:
     """A replica. Those with the same `prefix` are one cluster."""
     stores = StoreSettings(pepper=pepper, prefix=prefix)
-    store, database = Pipeline(SecretStr(valkey_url)), Database(SecretStr(database_url))
+    store, database = (
+        Pipeline(SecretStr(valkey_url), STORE_PATIENCE_S),
+        Database(SecretStr(database_url), STORE_PATIENCE_S),
+    )
     hasher = KeyHasher(pepper.resolve())
     plans = read_plans(ROOT / "plans.yaml")
     directory = Directory(database, Epochs(store, prefix), hasher, plans)
