@@ -43,29 +43,32 @@ class DeviceTime:
     @contextmanager
     def busy(self, *calls: CallContext) -> Iterator[None]:
         """The engine works for `calls` inside this block. One that is named twice bears double."""
-        for call in calls:
-            self.begin(call)
+        self.begin(*calls)
         try:
             yield
         finally:
+            self.leave(*calls)
+
+    def begin(self, *calls: CallContext, weight: float = 1.0) -> None:
+        """The engine works for `calls` too from now on; each bears `weight` of each moment.
+
+        All at one moment: company that begins together is charged alike.
+        """
+        with self._lock:
+            self._divide()
             for call in calls:
-                self.leave(call)
+                share = self._shares.setdefault(id(call), _Share(call))
+                share.weight += weight
+                self._weight += weight
 
-    def begin(self, call: CallContext, weight: float = 1.0) -> None:
-        """The engine works for `call` too from now on, which bears `weight` of each moment."""
+    def leave(self, *calls: CallContext) -> None:
+        """It works for `calls` no longer, at one moment; nothing for one that it did not."""
         with self._lock:
             self._divide()
-            share = self._shares.setdefault(id(call), _Share(call))
-            share.weight += weight
-            self._weight += weight
-
-    def leave(self, call: CallContext) -> None:
-        """It works for `call` no longer; nothing when it did not."""
-        with self._lock:
-            self._divide()
-            share = self._shares.pop(id(call), None)
-            if share is not None:
-                self._weight -= share.weight
+            for call in calls:
+                share = self._shares.pop(id(call), None)
+                if share is not None:
+                    self._weight -= share.weight
 
     def tick(self) -> None:
         """Bring the calls up to date: one that is cut short is billed to here."""

@@ -131,7 +131,7 @@ class Embeddings:
         In the worker thread. Each call bears the share that its tokens are of the batch.
         """
         for texts in batch.jobs:
-            self.device.begin(texts.call, sum(len(ids) for ids in texts.tokens) or 1)
+            self.device.begin(texts.call, weight=sum(map(len, texts.tokens)) or 1)
         try:
             vectors = self._forward([ids for texts in batch.jobs for ids in texts.tokens], batch)
         finally:

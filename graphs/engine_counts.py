@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
+import ray
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
@@ -119,6 +120,8 @@ _ledger: list[DeploymentHandle[Any]] = []
 
 
 async def _tell_ledger(replica: str, counts: list[dict[str, Any]]) -> None:
+    if not ray.is_initialized():
+        return  # Serve's local testing mode: asking for the handle would start a cluster
     if not _ledger:
         # Blocks for a round trip to the controller: once is enough.
         _ledger.append(serve.get_app_handle(LEDGER_APPLICATION))

@@ -11,6 +11,7 @@ import logging
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import ray
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
@@ -49,6 +50,8 @@ class OrphanReporter:
         task.add_done_callback(self._under_way.discard)
 
     async def _send(self, request_id: str, orphan: dict[str, Any]) -> None:
+        if not ray.is_initialized():
+            return  # Serve's local testing mode: asking for the handle would start a cluster
         delay_s = FIRST_DELAY_S
         for _ in range(ATTEMPTS):
             try:

@@ -27,20 +27,16 @@ from core.errors import (
     DeadlineExceeded,
     ModelLoading,
     ModelUnavailable,
-    QueueFull,
 )
 from core.model import CallContext, Chunk, Ended, ModelCard, Reply
+from graphs.model_errors import PLAIN, START_RETRY_S, cause_of, full, own
 from ingress.call import Call
 from ingress.readiness import Readiness
 from ingress.turns import MS_PER_S, Turn, Turns
 from ingress.waking import Waking
 
-QUEUE_RETRY_S = 1.0
-START_RETRY_S = 5.0
 RECALL_S = 5.0
 """How long replicas have to say what they know of a call."""
-PLAIN = {"request_serialization": "pickle", "response_serialization": "pickle"}
-"""What travels is data of importable types; Serve's default also packs code, at twice the cost."""
 
 logger = logging.getLogger("ray.serve")
 
@@ -191,13 +187,13 @@ class ServeDispatcher:
         except ModelLoading:
             raise
         except CarillonError as error:
-            raise _own(error) from None
+            raise own(error) from None
         except BackPressureError as error:
             raise self._full(call) from error
         except TimeoutError as error:
             raise DeadlineExceeded(f"'{model}' did not answer in time") from error
         except RayTaskError as error:
-            raise _cause(error, model) from error
+            raise cause_of(error, model) from error
         except (RayActorError, DeploymentUnavailableError, RequestCancelledError) as error:
             raise self._gone(call, error) from error
         except (RayError, RayServeException) as error:
@@ -207,7 +203,7 @@ class ServeDispatcher:
         card = call.model.card
         if self._waking.is_asleep(card):
             return self._waking.loading(card)
-        return QueueFull(f"the queue of '{card.id}' is full", None, QUEUE_RETRY_S)
+        return full(card.id)
 
     def _gone(self, call: Call, error: Exception) -> ModelUnavailable:
         """The replica died, or the application is not there."""
@@ -222,26 +218,3 @@ class ServeDispatcher:
             None,
             START_RETRY_S,
         )
-
-
-def _own(error: CarillonError) -> CarillonError:
-    """A model's error, without the remote traceback that Ray appends to its text.
-
-    Ray makes the exception that crosses replicas a subclass of the original one; the arguments
-    are the original's.
-    """
-    for kind in type(error).__mro__:
-        if kind.__module__ == CarillonError.__module__:
-            clean: CarillonError = kind(*error.args[:3]) if error.args else kind("model error")
-            return clean
-    return error
-
-
-def _cause(error: RayTaskError, model: str) -> CarillonError:
-    cause = error.cause
-    if isinstance(cause, CarillonError):
-        return _own(cause)
-    if isinstance(cause, BackPressureError):
-        return QueueFull(f"the queue of '{model}' is full", None, QUEUE_RETRY_S)
-    logger.error("the model %s failed: %s", model, error)
-    return CarillonError(f"the model '{model}' failed")

@@ -1,14 +1,34 @@
 """Fixtures that several directories share: real stores, once per test session."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import ray
 
 from tests.auth.servers import PostgreSQL, Valkey
 from tests.e2e.cluster import Cluster, attach, start, stop
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_cluster_by_accident() -> Iterator[None]:
+    """Ray starts a cluster for whoever asks for one without an address, on the ports of the one
+    under test.
+    """
+    join = ray.init
+
+    def init(address: str | None = None, **options: Any) -> Any:
+        if address is None and "RAY_ADDRESS" not in os.environ:
+            raise AssertionError("a test is about to start a Ray cluster of its own")
+        return join(address, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ray, "init", init)
+        yield
 
 
 @pytest.fixture(scope="session")

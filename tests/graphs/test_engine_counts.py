@@ -4,11 +4,13 @@ import asyncio
 from datetime import date
 
 import pytest
+import ray
 from ray.serve.exceptions import RayServeException
 
 from core.errors import ModelUnavailable
 from core.model import CallContext
 from core.work import WorkUnits
+from graphs import engine_counts
 from graphs.engine_counts import EngineCounts
 from graphs.model import ModelArgs, Replica
 from tests.graphs.test_model import ECHO, Told
@@ -146,3 +148,8 @@ async def test_a_failure_counts_what_was_delivered_and_what_was_not(
     with pytest.raises(ModelUnavailable):
         await replica.answer("chat", ECHO, call())
     assert (await heard.of())["unbilled"] == {"input_tokens": 3, "output_tokens": 6}
+
+
+async def test_without_a_cluster_none_is_started_to_be_told():
+    await engine_counts._tell_ledger("replica", [{"model": "m"}])
+    assert not ray.is_initialized()
