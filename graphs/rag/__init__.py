@@ -1,0 +1,1 @@
+"""RAG: documents in, and answers out that cite them."""
