@@ -19,7 +19,8 @@ ID_BYTES = 12
 MENTIONED = """
     SELECT 1 FROM files WHERE tenant_id = $1 AND hash = $2
     UNION ALL SELECT 1 FROM jobs WHERE tenant_id = $1
-    AND (request -> 'blobs' ? $2 OR result -> 'blobs' ? $2) LIMIT 1
+    AND (request -> 'blobs' ? $2 OR result -> 'blobs' ? $2)
+    UNION ALL SELECT 1 FROM gallery_items WHERE tenant_id = $1 AND $2 = ANY (hashes) LIMIT 1
 """
 
 

@@ -34,7 +34,8 @@ OLDEST_FIRST = """
 MENTIONED = """
     SELECT 1 FROM jobs WHERE tenant_id = $1
     AND (request -> 'blobs' ? $2 OR result -> 'blobs' ? $2)
-    UNION ALL SELECT 1 FROM files WHERE tenant_id = $1 AND hash = $2 LIMIT 1
+    UNION ALL SELECT 1 FROM files WHERE tenant_id = $1 AND hash = $2
+    UNION ALL SELECT 1 FROM gallery_items WHERE tenant_id = $1 AND $2 = ANY (hashes) LIMIT 1
 """
 
 
@@ -149,7 +150,7 @@ class JobBook:
 
     async def mentions(self, tenant_id: str, blob: str) -> bool:
         """Whether a job of this tenant names a blob, in `blobs` of its request or result, or one of
-        its files does.
+        its files does, or its gallery.
         """
         return await self._database.of(tenant_id).row(MENTIONED, tenant_id, blob) is not None
 

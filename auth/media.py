@@ -9,7 +9,7 @@ advisory lock of that hash. Rows are claimed before the blob is written, so a qu
 overrun, and a writer that was killed leaves a claim that the sweeper takes back.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,6 +40,10 @@ RESERVE = """
 """
 OWN = """
     SELECT * FROM media WHERE tenant_id = $1 AND hash = $2
+    AND stored_at IS NOT NULL AND (expires_at IS NULL OR expires_at > now())
+"""
+OWN_ALL = """
+    SELECT * FROM media WHERE tenant_id = $1 AND hash = ANY ($2)
     AND stored_at IS NOT NULL AND (expires_at IS NULL OR expires_at > now())
 """
 SHARED = """
@@ -153,6 +157,11 @@ class MediaOwnership:
     async def find(self, tenant_id: str, blob: str) -> OwnedMedia:
         """A tenant's media. Raises NotFound."""
         return _owned(await self._database.of(tenant_id).row(OWN, tenant_id, blob))
+
+    async def find_all(self, tenant_id: str, blobs: Collection[str]) -> dict[str, OwnedMedia]:
+        """Those of `blobs` that the tenant has, by their hash."""
+        rows = await self._database.of(tenant_id).fetch(OWN_ALL, tenant_id, list(blobs))
+        return {row["hash"]: _owned(row) for row in rows}
 
     async def shared(self, owner: str, blob: str) -> OwnedMedia:
         """Media as a signed URL names them. Raises NotFound."""

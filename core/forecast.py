@@ -1,4 +1,4 @@
-"""Price forecasting requests: forecasts, risk, sentiment, supported coins.
+"""Price forecasting requests: forecasts, history, risk, sentiment, supported coins.
 
 Place in the path: parsed once by the gateway (step 1); forecast models receive the same types.
 Work is counted in rows: points read plus points predicted. Texts are counted in characters. It
@@ -29,6 +29,7 @@ MOST_POINTS = 10_000
 CONTEXT_POINTS = 97
 """Days of a coin's history that one forecast reads: a window of 96 returns."""
 LEAST_RISK_DAYS = 30
+MOST_HISTORY_DAYS = 3650
 MOST_TEXTS = 256
 LONGEST_TEXT = 1_000
 """Characters: headlines and posts. What is longer says several things; send its parts."""
@@ -38,6 +39,10 @@ Symbol = Annotated[
     str, StringConstraints(strip_whitespace=True, to_upper=True, pattern=r"^[A-Za-z0-9]{1,15}$")
 ]
 Price = Annotated[float, Field(strict=True, ge=SMALLEST_PRICE, le=LARGEST_PRICE)]
+Texts = Annotated[
+    list[Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_TEXT)]],
+    Field(min_length=1, max_length=MOST_TEXTS),
+]
 
 
 class Strict(BaseModel):
@@ -105,12 +110,21 @@ class ForecastRequest(Strict):
         return self
 
 
+class HistoryRequest(Strict):
+    """GET /v1/forecasts/{symbol}/history: the latest closes of a coin."""
+
+    model: str | None = None
+    symbol: Symbol
+    days: int = Field(90, ge=1, le=MOST_HISTORY_DAYS)
+    """Most days; fewer are answered when fewer are known."""
+
+
 class RiskRequest(Strict):
     """GET or POST /v1/forecasts/{symbol}/risk."""
 
     model: str | None = None
     symbol: Symbol
-    window: int = Field(365, ge=LEAST_RISK_DAYS, le=3650)
+    window: int = Field(365, ge=LEAST_RISK_DAYS, le=MOST_HISTORY_DAYS)
     """Most days of history to measure; fewer are used when there are fewer."""
 
 
@@ -119,9 +133,7 @@ class SentimentRequest(Strict):
 
     model: str | None = None
     symbol: Symbol
-    texts: list[Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_TEXT)]] = Field(
-        min_length=1, max_length=MOST_TEXTS
-    )
+    texts: Texts
 
 
 class CoinsRequest(Strict):
@@ -134,6 +146,11 @@ def estimate_forecast(request: ForecastRequest, card: ModelCard) -> WorkUnits:
     """Points read plus points predicted."""
     read = CONTEXT_POINTS if request.series is None else len(request.series)
     return WorkUnits(rows=read + request.horizon)
+
+
+def estimate_history(request: HistoryRequest, card: ModelCard) -> WorkUnits:
+    """Days of history."""
+    return WorkUnits(rows=request.days)
 
 
 def estimate_risk(request: RiskRequest, card: ModelCard) -> WorkUnits:

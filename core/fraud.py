@@ -17,8 +17,9 @@ from pydantic import (
     model_validator,
 )
 
+from core.faults import refuse_at
 from core.fraud_features import FEATURES, KINDS, Kind, row_schema
-from core.fraud_rows import MAX_ROWS, Rows, from_columns, from_object, from_objects, refuse_at
+from core.fraud_rows import MAX_ROWS, Rows, from_columns, from_object, from_objects
 from core.model import ModelCard
 from core.work import NO_WORK, WorkUnits
 

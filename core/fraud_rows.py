@@ -12,9 +12,7 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple, NoReturn
 
-from pydantic import ValidationError
-from pydantic_core import InitErrorDetails, PydanticCustomError
-
+from core.faults import refuse_at
 from core.fraud_features import FEATURES, Feature, Kind, names
 
 MAX_ROWS = 100_000
@@ -94,15 +92,6 @@ class _Fault(Exception):
 
     def refuse(self, *place: int | str) -> NoReturn:
         refuse_at(place, self.message, self.kind)
-
-
-def refuse_at(place: tuple[int | str, ...], message: str, kind: str = "bad_rows") -> NoReturn:
-    """Raise a ValidationError, which pydantic puts below the field that it is validating."""
-    # The text is a value, not the template: what a caller sent may have braces in it.
-    error = PydanticCustomError(kind, "{message}", {"message": message})
-    raise ValidationError.from_exception_data(
-        "rows", [InitErrorDetails(type=error, loc=place, input=None)]
-    )
 
 
 def _row_of(fault: _Fault, rows: list[dict[str, Any]]) -> int:

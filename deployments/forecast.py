@@ -1,4 +1,4 @@
-"""Forecast: prices of the next days with intervals, risk, sentiment of texts, supported coins.
+"""Forecast: prices of the next days with intervals, history, risk, sentiment, supported coins.
 
 Place in the path: step 4. An LSTM, a transformer or their mean reads the last days of a coin
 (`deployments.market_data`) or of a series that the request brings, and answers with quantiles.
@@ -24,11 +24,13 @@ from core.forecast import (
     LEAST_RISK_DAYS,
     CoinsRequest,
     ForecastRequest,
+    HistoryRequest,
     PricePoint,
     RiskRequest,
     SentimentRequest,
     estimate_coins,
     estimate_forecast,
+    estimate_history,
     estimate_risk,
     estimate_sentiment,
 )
@@ -133,6 +135,21 @@ class Forecast:
             "usage": {"rows": units.rows},
         }
         return Reply(orjson.dumps(body), units)
+
+    async def history(self, request: HistoryRequest, call: CallContext) -> Reply:
+        """The latest closes of a coin, oldest first."""
+        history = await self.market.history(request.symbol)
+        days = history.days[-request.days :]
+        body = {
+            "object": "history",
+            "symbol": request.symbol,
+            "model": self.settings.name,
+            "source": history.source,
+            "as_of": days[-1].day.isoformat() if days else None,
+            "points": [_point(day) for day in days],
+            "usage": {"rows": len(days)},
+        }
+        return Reply(orjson.dumps(body), WorkUnits(rows=len(days)))
 
     async def risk(self, request: RiskRequest, call: CallContext) -> Reply:
         """How much a coin moved and lost in the window."""
@@ -248,6 +265,10 @@ def _require_days(days: tuple[Day, ...], least: int, symbol: str) -> None:
         raise InvalidRequest(message, "symbol")
 
 
+def _point(day: Day) -> dict[str, Any]:
+    return {"time": day.day.isoformat(), "close": day.close, "volume": day.volume}
+
+
 def _past_of_series(series: list[PricePoint]) -> Past:
     times = [point.time for point in series if point.time is not None]
     steps = [after - before for before, after in itertools.pairwise(times)]
@@ -307,6 +328,7 @@ SPEC = ModelSpec(
         "forecast": Operation(
             method="forecast", request=ForecastRequest, estimate=estimate_forecast
         ),
+        "history": Operation(method="history", request=HistoryRequest, estimate=estimate_history),
         "risk": Operation(method="risk", request=RiskRequest, estimate=estimate_risk),
         "sentiment": Operation(
             method="sentiment", request=SentimentRequest, estimate=estimate_sentiment

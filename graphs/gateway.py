@@ -15,6 +15,7 @@ from ray.serve import Application as ServeApplication
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from auth.files import FileBook
+from auth.gallery import GalleryBook
 from auth.idempotency import IdempotencyBook
 from auth.identify import Identifier
 from auth.identity import Identity
@@ -96,6 +97,7 @@ class Gateway:
                 "postgresql": governed.check_postgresql,
             },
             files=FileBook(governed.database),
+            gallery=GalleryBook(governed.database),
             jobs=JobBook(governed.database),
             queue=DurableQueue(args.stores.database_url.resolve()),
             media=governed.media,

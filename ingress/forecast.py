@@ -64,6 +64,9 @@ class ForecastEndpoints:
                 max_body_bytes=size,
             ),
             Endpoint("GET", "/v1/forecasts/coins", self.coins, "Supported coins"),
+            Endpoint(
+                "GET", "/v1/forecasts/{symbol}/history", self.history, "Latest closes (?days=)"
+            ),
             Endpoint("GET", risk, self.queried_risk, "Risk of a coin (?window= days)"),
             Endpoint("POST", risk, self.risk, "Risk of a coin", RiskRequest),
             Endpoint("GET", sentiment, self.queried_sentiment, "Sentiment of texts (?text=)"),
@@ -93,6 +96,11 @@ class ForecastEndpoints:
     async def coins(self, exchange: Exchange) -> Response:
         principal = await self._path.identify(exchange.key, Scope.INFERENCE)
         return await self._answer(exchange, principal, "coins", dict(exchange.http.query_params))
+
+    async def history(self, exchange: Exchange) -> Response:
+        principal = await self._path.identify(exchange.key, Scope.INFERENCE)
+        document = _of_path(exchange, dict(exchange.http.query_params))
+        return await self._answer(exchange, principal, "history", document)
 
     async def risk(self, exchange: Exchange) -> Response:
         principal = await self._path.identify(exchange.key, Scope.INFERENCE)

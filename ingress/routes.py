@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from auth.directory import Directory
 from auth.files import FileBook
+from auth.gallery import GalleryBook
 from auth.identity import Identity
 from auth.jobs import JobBook
 from auth.ledger import LedgerWriter
@@ -31,11 +32,14 @@ from ingress.explain import Explain
 from ingress.files import Files
 from ingress.forecast import ForecastEndpoints
 from ingress.fraud import FraudEndpoints
+from ingress.gallery import Gallery
 from ingress.headroom import Headroom
 from ingress.health import Health
 from ingress.idempotency import Idempotency
+from ingress.image_workflows import ImageWorkflows
 from ingress.images import Images
 from ingress.job_kind import JobQueue
+from ingress.market import MarketEndpoints
 from ingress.media.delivery import Delivery
 from ingress.media.library import Library
 from ingress.media.store import MediaStore
@@ -84,6 +88,7 @@ class Services:
     checks: Mapping[str, Callable[[], Awaitable[None]]]
     """By store: returns when it answers, raises CarillonError when it does not."""
     files: FileBook
+    gallery: GalleryBook
     jobs: JobBook
     queue: JobQueue
     media: MediaStore
@@ -110,11 +115,14 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
     )
     yield openai
     yield Images(path, catalog, services.media)
+    yield ImageWorkflows(path, catalog, services.media, services.gallery, services.remote)
+    yield Gallery(path, services.gallery, services.media)
     yield VisionEndpoints(path, catalog, services.remote)
     yield from _videos(path, catalog, services)
     yield AudioEndpoints(path, catalog)
     yield FraudEndpoints(path, catalog)
     yield ForecastEndpoints(path, catalog)
+    yield MarketEndpoints(path, catalog, services.media)
     yield accounts
     yield usage
     yield Receipts(path, services.usage, services.receipts)

@@ -15,7 +15,7 @@ picture, and every answer, cached or not, carries a URL signed for it.
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -115,6 +115,10 @@ class MediaStore:
     async def find(self, tenant_id: str, blob: str) -> OwnedMedia:
         """A tenant's own media. Raises NotFound."""
         return await self._ownership.find(tenant_id, blob)
+
+    async def find_all(self, tenant_id: str, blobs: Collection[str]) -> dict[str, OwnedMedia]:
+        """Those of `blobs` that the tenant has, by their hash."""
+        return await self._ownership.find_all(tenant_id, blobs)
 
     async def granted(self, name: str, query: QueryParams) -> tuple[OwnedMedia, int]:
         """Media as a signed URL names them, and the whole seconds that the URL has left.

@@ -106,6 +106,14 @@ async def fill(connection: Connection, tenant: str) -> None:
         ("INSERT INTO media_storage VALUES ($1, 1)", tenant),
         (
             (
+                "INSERT INTO gallery_items"
+                " (id, tenant_id, hash, hashes, prompt, model, size, stages)"
+                " VALUES ($2, $1, $3, ARRAY[$3], 'x', 'm', '1x1', '[]')"
+            ),
+            *(tenant, own, blob),
+        ),
+        (
+            (
                 "INSERT INTO jobs (id, tenant_id, api_key_id, kind, request)"
                 " VALUES ($2, $1, 'k', 'batch', '{}')"
             ),
@@ -221,9 +229,21 @@ async def test_a_tenant_makes_no_row_of_another(database: Database, pair):
         )
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
             await database.of(mine).execute(insert, json.dumps(row))
+        if table == "gallery_items":
+            await keep(database, mine, row["hash"])
         # The same row is welcome as its own.
         await database.of(mine).execute(insert, json.dumps(row | {"tenant_id": mine}))
         assert await count(database, table, theirs) == 1
+
+
+async def keep(database: Database, tenant: str, blob: str) -> None:
+    """Media of a tenant, which rows of other tables name."""
+    await database.execute(
+        "INSERT INTO media (tenant_id, hash, owner, media_type, bytes)"
+        " VALUES ($1, $2, 'o', 'image/png', 1)",
+        tenant,
+        blob,
+    )
 
 
 async def may(database: Database, verb: str, table: str) -> bool:

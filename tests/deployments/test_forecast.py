@@ -14,9 +14,11 @@ from core.errors import DataSourceUnavailable, InvalidRequest, NotFound
 from core.forecast import (
     CoinsRequest,
     ForecastRequest,
+    HistoryRequest,
     RiskRequest,
     SentimentRequest,
     estimate_forecast,
+    estimate_history,
     estimate_risk,
     estimate_sentiment,
 )
@@ -50,6 +52,20 @@ async def test_a_coin_gets_the_next_days_with_their_dates_and_an_interval(model)
     assert [day["step"] for day in days] == list(range(1, 11))
     assert all(0 < day["lower"] < day["value"] < day["upper"] for day in days)
     assert abs(days[0]["value"] / answer["last_value"] - 1) < 0.05
+
+
+async def test_history_is_the_latest_closes_and_where_they_are_from(model):
+    request = HistoryRequest(symbol="btc", days=30)
+    reply = await model.history(request, CallContext("r"))
+    answer = orjson.loads(reply.body)
+    points = answer["points"]
+    assert (answer["symbol"], answer["source"], answer["as_of"]) == ("BTC", "file", "2026-10-31")
+    assert [points[0]["time"], points[-1]["time"]] == ["2026-10-02", "2026-10-31"]
+    assert reply.units == estimate_history(request, CARD)
+    forecast, _ = await ask(model, symbol="BTC")
+    assert points[-1]["close"] == forecast["last_value"]
+    with pytest.raises(NotFound):
+        await model.history(HistoryRequest(symbol="NOPE"), CallContext("r"))
 
 
 @pytest.mark.parametrize("method", ["lstm", "transformer", "ensemble"])
@@ -375,4 +391,4 @@ def test_importing_the_spec_loads_no_heavy_library():
 
 
 def test_every_operation_has_an_estimate():
-    assert set(SPEC.operations) == {"forecast", "risk", "sentiment", "coins"}
+    assert set(SPEC.operations) == {"forecast", "history", "risk", "sentiment", "coins"}

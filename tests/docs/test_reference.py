@@ -31,8 +31,10 @@ from deployments.transcription import TranscriptionSettings
 from deployments.video_takes import VideoSettings
 from deployments.vision import VisionSettings
 from graphs.gateway import GatewayArgs, GatewayConfig
+from graphs.image_workflow.workflow import ImageWorkflowSettings
 from graphs.jobs import JobsArgs
 from graphs.ledger import LedgerArgs
+from graphs.market.insight import MarketSettings
 from graphs.model import ModelArgs
 from ingress.accounts import KeyRequest
 from ingress.application import Application
@@ -62,6 +64,8 @@ SETTINGS: list[type[BaseModel]] = [
     FraudSettings,
     ForecastSettings,
     ImageSettings,
+    ImageWorkflowSettings,
+    MarketSettings,
     VideoSettings,
     VideoLimits,
     VisionSettings,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from auth.gallery import GalleryBook, NewItem
 from core.settings import SecretReference
 from tests.auth.servers import Valkey
 from tests.ingress.identity import world as worlds
@@ -175,6 +176,7 @@ async def furnish(tenants: Tenants, ledger) -> None:
     ids["file_id"] = file.json()["id"]
     ids["hash"], url = media.json()["id"], media.json()["url"]
     ids["name"] = url.partition("?")[0].rpartition("/")[2]
+    ids["item_id"] = await hung(world, ids)
     asked = {"input_file_id": ids["file_id"], "endpoint": CHAT_PATH, "completion_window": "24h"}
     ids["batch_id"] = (await world.post("/v1/batches", asked, token)).json()["id"]
     video = await world.post("/v1/videos", {"prompt": "canary"}, token)
@@ -186,6 +188,18 @@ async def furnish(tenants: Tenants, ledger) -> None:
         "SELECT request_id FROM usage_records WHERE tenant_id = $1", ids["tenant_id"]
     )
     ids["request_id"] = rows[0]["request_id"]
+
+
+async def hung(world: Any, ids: dict[str, str]) -> str:
+    """A picture of A's in its gallery; its id."""
+    item_id = f"pic-{secrets.token_hex(12)}"
+    blob = ids["hash"]
+    stages = [{"stage": "generate", "media": blob}]
+    item = NewItem(
+        item_id, blob, [blob], "canary", "canary", 7, "image-workflow", "64x64", stages, ["canary"]
+    )
+    await GalleryBook(world.database).add(ids["tenant_id"], [item])
+    return item_id
 
 
 async def test_nothing_of_another_tenants_is_there_by_its_id(tenants: Tenants):

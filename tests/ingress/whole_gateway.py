@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from auth.files import FileBook
+from auth.gallery import GalleryBook
 from auth.idempotency import IdempotencyBook
 from auth.identify import Identifier
 from auth.jobs import JobBook
@@ -111,6 +112,7 @@ async def whole_gateway(
             turns=Turns(readiness, limits.weight, QuietWatch()),
             checks={"valkey": answers, "postgresql": answers},
             files=FileBook(world.database),
+            gallery=GalleryBook(world.database),
             jobs=JobBook(world.database),
             queue=Shelf(),
             media=MediaStore(
