@@ -10,7 +10,7 @@ calls it first: the gateway, the model replica after a disconnect, or the sweepe
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from auth.plans import Window
 from auth.prices import UnitPrices
@@ -51,9 +51,11 @@ class Ask:
         return self.units if self.bound is None else self.bound
 
 
-@dataclass(frozen=True, slots=True)
-class WindowState:
-    """Where one window stands after admission (or at refusal). Reset is in milliseconds."""
+class WindowState(NamedTuple):
+    """Where one window stands after admission (or at refusal). Reset is in milliseconds.
+
+    A tuple: each request makes one for every window, at a third of what a dataclass costs.
+    """
 
     scope: str
     window: Window

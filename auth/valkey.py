@@ -77,7 +77,8 @@ class _Shape:
     def __init__(self, windows: tuple[Window, ...], now_s: float) -> None:
         self.windows = windows
         self.spans = tuple((window, span_of(window, now_s)) for window in windows)
-        self.encoded = orjson.dumps([_encoded(window, span) for window, span in self.spans])
+        longest = max((window.seconds for window in windows), default=0)
+        self.encoded = orjson.dumps([longest, [_encoded(*pair) for pair in self.spans]])
         self.made_at = now_s if any(map(follows_calendar, windows)) else math.inf
 
     def is_good(self, windows: tuple[Window, ...], now_s: float) -> bool:

@@ -54,16 +54,14 @@ class Echo:
         words = self._words(request, call)
         envelope = self._envelope(call, "chat.completion.chunk")
         wants_usage = bool(request.stream_options and request.stream_options.include_usage)
+        units = _units(request, 0)
         for count, word in enumerate(words, start=1):
             if self.settings.word_ms:
                 await asyncio.sleep(self.settings.word_ms / 1000)
-            call.done = _units(request, count)
+            call.done = units = WorkUnits(units.input_tokens, output_tokens=count)
             text = word if count == 1 else " " + word
             delta = {"role": "assistant", "content": text} if count == 1 else {"content": text}
-            yield Chunk(
-                _event(envelope, delta, None, wants_usage=wants_usage), _units(request, count)
-            )
-        units = _units(request, len(words))
+            yield Chunk(_event(envelope, delta, None, wants_usage=wants_usage), units)
         yield Chunk(_event(envelope, {}, "stop", wants_usage=wants_usage), units)
         if wants_usage:
             yield Chunk(_sse(envelope | {"choices": [], "usage": _usage(units)}), units)

@@ -4,8 +4,8 @@ Place in the path: step 1 (parse). It turns bytes into validated types and a `Ca
 authenticate (`auth.identify` does) and does not answer.
 """
 
+import random
 import time
-import uuid
 from typing import Any, TypeVar
 
 import orjson
@@ -26,6 +26,8 @@ from ingress.catalog import Catalog, ServedModel
 
 M = TypeVar("M", bound=BaseModel)
 TRACE_ID_LENGTH = 128
+ID_BITS = 128
+_RANDOM = random.Random()  # noqa: S311 - an id is no secret, and asking the kernel costs five times
 JSON_TYPES = ("", "application/json")
 
 
@@ -35,8 +37,9 @@ class Exchange:
     def __init__(self, scope: Scope, receive: Receive, max_body_bytes: int) -> None:
         self.http = Request(scope, receive)
         self.started = time.perf_counter()
-        self.request_id = uuid.uuid4().hex
-        self.trace_id = self.http.headers.get("x-request-id", self.request_id)[:TRACE_ID_LENGTH]
+        self.request_id = f"{_RANDOM.getrandbits(ID_BITS):032x}"
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.trace_id = (self.header(b"x-request-id") or self.request_id)[:TRACE_ID_LENGTH]
         self.headers: dict[str, str] = {}
         self._max_body_bytes = max_body_bytes
         self._body: bytes | None = None
@@ -45,6 +48,11 @@ class Exchange:
     def key(self) -> str | None:
         """The caller's credentials, whatever header they came in. Raises InvalidKey."""
         return credentials(self.http.headers.raw)
+
+    def header(self, name: bytes) -> str | None:
+        """A request header by its name in lower case. Starlette's mapping looks through all."""
+        value = self._headers.get(name)
+        return None if value is None else value.decode("latin-1")
 
     @property
     def endpoint(self) -> str:
@@ -59,7 +67,7 @@ class Exchange:
         return self._body
 
     async def _read(self) -> bytes:
-        declared = self.http.headers.get("content-length", "")
+        declared = self.header(b"content-length") or ""
         if declared.isdigit() and int(declared) > self._max_body_bytes:
             raise self._too_large()
         pieces: list[bytes] = []
@@ -77,7 +85,7 @@ class Exchange:
         Raises:
             UnsupportedMediaType, MalformedBody, BodyTooLarge
         """
-        kind = self.http.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = (self.header(b"content-type") or "").partition(";")[0].strip().lower()
         if kind not in JSON_TYPES and not kind.endswith("+json"):
             raise UnsupportedMediaType(f"send application/json, not {kind[:100]!r}")
         try:
@@ -112,7 +120,7 @@ class Exchange:
             request_id=self.request_id,
             trace_id=self.trace_id,
             endpoint=self.endpoint,
-            cache=CachePolicy.from_header(self.http.headers.get("cache-control")),
+            cache=CachePolicy.from_header(self.header(b"cache-control")),
             started=self.started,
             headers=self.headers,
         )

@@ -27,6 +27,7 @@ from ingress.path import RequestPath, Stream
 from ingress.responses import StreamResponse
 
 HEADER = "idempotency-key"
+RAW_HEADER = HEADER.encode()
 LONGEST_KEY = 255
 MAX_KEPT_BYTES = 32 * 2**20
 """Longest answer that is kept; a retry of a longer one learns that it was given."""
@@ -56,7 +57,7 @@ class Idempotency:
             return endpoint
 
         async def handler(exchange: Exchange) -> Response:
-            key = exchange.http.headers.get(HEADER)
+            key = exchange.header(RAW_HEADER)
             if key is None:
                 return await endpoint.handler(exchange)
             return await self._once(endpoint, exchange, key)

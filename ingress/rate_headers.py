@@ -12,6 +12,14 @@ from auth.plans import NANO, Meter
 MS_PER_S = 1000
 S_PER_MINUTE = 60
 S_PER_HOUR = 3600
+NAMES = {
+    meter: tuple(
+        # Proxies drop names with underscores.
+        f"x-ratelimit-{fact}-{meter.replace('_', '-')}"
+        for fact in ("limit", "remaining", "reset")
+    )
+    for meter in Meter
+}
 
 
 def rate_headers(windows: Iterable[WindowState]) -> dict[str, str]:
@@ -25,10 +33,10 @@ def rate_headers(windows: Iterable[WindowState]) -> dict[str, str]:
             tightest[meter] = state
     headers: dict[str, str] = {}
     for meter, state in tightest.items():
-        name = meter.replace("_", "-")  # proxies drop names with underscores
-        headers[f"x-ratelimit-limit-{name}"] = _shown(meter, state.window.limit)
-        headers[f"x-ratelimit-remaining-{name}"] = _shown(meter, state.remaining)
-        headers[f"x-ratelimit-reset-{name}"] = duration(state.reset_ms)
+        limit, remaining, reset = NAMES[meter]
+        headers[limit] = _shown(meter, state.window.limit)
+        headers[remaining] = _shown(meter, state.remaining)
+        headers[reset] = duration(state.reset_ms)
     if (requests := tightest.get(Meter.REQUESTS)) is not None:
         headers["x-ratelimit-limit"] = str(requests.window.limit)
         headers["x-ratelimit-remaining"] = str(requests.remaining)

@@ -6,7 +6,8 @@
 --       6 lease ms   7 cache key or ''   8 '1' to read the cache   9 '1' to share a running request
 --       10 JSON of the usage record   11 JSON of the prices or ''
 --       12 JSON of the most units it may take, which budgets reserve, or '' for no more
---       13.. per scope: its name, JSON [[field, span, limit, meter, 1 to watch only, 1 for a budget]]
+--       13.. per scope: its name, JSON [seconds of its longest window,
+--            [[field, span, limit, meter, 1 to watch only, 1 for a budget]]]
 -- Reply {verdict, now ms, extra, used...}: `used` per window, in the order given, as it stands
 --       after this step; extra is the cached entry, the milliseconds to wait, or the windows that
 --       are full, as [number, amount asked for]: of a refusal those that hold, of an admission
@@ -35,7 +36,7 @@ local scopes, used = {}, {}
 local full = {requests = {}, work = {}, watched = {}}
 for a = 13, #ARGV, 2 do
   local key = prefix .. ':window:' .. ARGV[a]
-  local windows = cjson.decode(ARGV[a + 1])
+  local longest, windows = unpack(cjson.decode(ARGV[a + 1]))
   if #windows > 0 then
     local fields = {}
     for i, window in ipairs(windows) do
@@ -54,7 +55,7 @@ for a = 13, #ARGV, 2 do
         table.insert(full[kind], {#used, amount})
       end
     end
-    scopes[#scopes + 1] = {key, windows}
+    scopes[#scopes + 1] = {key, windows, longest}
   end
 end
 
@@ -69,25 +70,26 @@ local function answer(verdict, extra)
   return reply
 end
 
--- Add the request, and its work when asked, to every window; the reply then shows them.
+-- Add the request, and its work when asked, to the windows; the reply then shows them.
 local function charge(with_work)
   local charges, n = {}, 0
   for _, scope in ipairs(scopes) do
-    local values, longest = {}, 0
+    local values = {}
     for _, window in ipairs(scope[2]) do
       n = n + 1
-      local amount = (with_work or window[4] == 'requests') and window.amount or 0
-      used[n] = used[n] + amount
-      values[#values + 1] = window[1]
-      values[#values + 1] = string.format('%.0f', window.bucket)
-      values[#values + 1] = window[1] .. ':used'
-      values[#values + 1] = string.format('%.0f', used[n])
-      longest = math.max(longest, tonumber(string.match(window[1], ':(%d+)$')))
-      charges[n] = {scope[1], window[1], window.bucket, amount, window[4], window[2]}
+      if with_work or window[4] == 'requests' then
+        local field = window[1]
+        used[n] = used[n] + window.amount
+        values[#values + 1] = field
+        values[#values + 1] = string.format('%.0f', window.bucket)
+        values[#values + 1] = field .. ':used'
+        values[#values + 1] = string.format('%.0f', used[n])
+        charges[#charges + 1] = {scope[1], field, window.bucket, window.amount, window[4], window[2]}
+      end
     end
-    redis.call('HSET', scope[1], unpack(values))
+    if #values > 0 then redis.call('HSET', scope[1], unpack(values)) end
     -- Kept longer than any cache entry, so that `volatile-ttl` eviction takes those first.
-    redis.call('EXPIRE', scope[1], math.max(2 * longest, 172800))
+    redis.call('EXPIRE', scope[1], math.max(2 * scope[3], 172800))
   end
   return charges
 end

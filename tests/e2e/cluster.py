@@ -61,7 +61,11 @@ def configuration(port: int, state: Path) -> dict[str, Any]:
     gateway = document["applications"][0]
     jobs = next(a for a in document["applications"] if a["name"] == "jobs")
     gateway["args"] = jobs["args"] = {"lease_s": LEASE_S, "prices": str(priced(state))}
-    gateway["deployments"][0]["num_replicas"] = GATEWAYS
+    gateway["deployments"][0] |= {
+        "num_replicas": GATEWAYS,
+        # Three, and every model awake, on two cores: what is reserved only places replicas.
+        "ray_actor_options": {"num_cpus": 0.05},
+    }
     chat = next(a for a in document["applications"] if a["name"] == "starter-chat")
     chat["deployments"][0] |= {"max_ongoing_requests": CHAT_RUNNING, "max_queued_requests": 8}
     document["applications"].append(slow_echo())
