@@ -135,6 +135,8 @@ class Operation:
             a true `stream`, a field or a property.
         stream_type: media type of such a stream, which the request may choose.
         cacheable: whether an identical request may be answered from the response cache.
+        tenant_field: the field that says whose data an operation is about, where tenants keep some.
+            Filled in once the caller is identified; a caller who sends it is refused.
     """
 
     method: str
@@ -143,6 +145,7 @@ class Operation:
     stream_method: str | None = None
     stream_type: Callable[[Any], str] = _event_stream
     cacheable: bool = True
+    tenant_field: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from core.errors import (
     UnknownParameter,
     UnsupportedMediaType,
 )
+from core.model import Operation
 from ingress.call import CachePolicy, Call
 from ingress.catalog import Catalog, ServedModel
 
@@ -106,8 +107,13 @@ class Exchange:
         operation_name: str,
         document: dict[str, Any],
         model: ServedModel | None = None,
+        *,
+        tenant: str | None = None,
     ) -> Call:
         """The call that `document` asks for, of `model` if the path named it already.
+
+        Args:
+            tenant: the caller's, for operations on what tenants keep (`Operation.tenant_field`).
 
         Raises:
             ModelNotFound, InvalidRequest, UnknownParameter
@@ -117,6 +123,7 @@ class Exchange:
             operation_name,
             document,
             model,
+            tenant=tenant,
             request_id=self.request_id,
             trace_id=self.trace_id,
             endpoint=self.endpoint,
@@ -134,9 +141,14 @@ def call_of(
     operation_name: str,
     document: dict[str, Any],
     model: ServedModel | None = None,
+    *,
+    tenant: str | None = None,
     **facts: Any,
 ) -> Call:
     """The call that `document` asks for; `facts` are the other fields of `Call`.
+
+    Args:
+        tenant: whose call it is, once that is known: operations on what tenants keep need it.
 
     Raises:
         ModelNotFound, InvalidRequest, UnknownParameter
@@ -147,7 +159,7 @@ def call_of(
             raise InvalidRequest("'model' must be a string", "model")
         model = catalog.find(name, operation_name)
     operation = model.operation(operation_name)
-    request = validate(operation.request, document)
+    request = validate(operation.request, _of_tenant(operation, document, tenant))
     return Call(
         model=model,
         operation_name=operation_name,
@@ -156,6 +168,20 @@ def call_of(
         streamed=bool(getattr(request, "stream", False)),
         **facts,
     )
+
+
+def _of_tenant(
+    operation: Operation, document: dict[str, Any], tenant: str | None
+) -> dict[str, Any]:
+    """The document with the caller's tenant, where the operation asks whose data it is about."""
+    field = operation.tenant_field
+    if field is None:
+        return document
+    if field in document:
+        raise UnknownParameter(f"Unrecognized request argument supplied: {field}", field)
+    if tenant is None:
+        raise InvalidRequest("this operation is on a tenant's own data: use its own path", "model")
+    return document | {field: tenant}
 
 
 def validate(model: type[M], document: Any) -> M:

@@ -80,7 +80,7 @@ class Explain:
     async def explain(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.INFERENCE)
         asked = await exchange.parse(ExplainRequest)
-        call = self._call(exchange, asked)
+        call = self._call(exchange, asked, principal)
         card = call.model.card
         bound = call.operation.estimate(call.request, card)
         estimate = self._path.reserved(principal, card.id, bound)
@@ -109,7 +109,7 @@ class Explain:
             }
         )
 
-    def _call(self, exchange: Exchange, asked: ExplainRequest) -> Call:
+    def _call(self, exchange: Exchange, asked: ExplainRequest, principal: Principal) -> Call:
         operation = asked.operation
         if (operation is None) == (asked.endpoint is None):
             raise InvalidRequest("say 'endpoint' or 'operation', and not both", "endpoint")
@@ -122,6 +122,7 @@ class Explain:
             self._catalog,
             operation,
             asked.request,
+            tenant=principal.tenant_id,
             request_id=exchange.request_id,
             trace_id=exchange.trace_id,
             endpoint=exchange.endpoint,

@@ -12,6 +12,7 @@ from auth.principal import Principal, Scope
 from core.chat import ChatRequest, CompletionRequest
 from core.embedding import EmbeddingRequest
 from core.errors import ModelForbidden, ModelNotFound
+from ingress.call import CachePolicy
 from ingress.catalog import Catalog, ServedModel
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
@@ -19,6 +20,9 @@ from ingress.path import RequestPath
 from ingress.remote_media import RemoteMedia
 from ingress.rendering import openai_body
 from ingress.responses import StreamResponse, answer_response, json_response
+
+NO_STORE = CachePolicy(read=False, write=False)
+"""Of answers about what tenants keep: only their own routes know when that has changed."""
 
 
 class OpenAI:
@@ -99,7 +103,9 @@ class OpenAI:
         document: dict[str, Any],
         model: ServedModel | None = None,
     ) -> Response:
-        call = exchange.call(self._catalog, operation, document, model)
+        call = exchange.call(self._catalog, operation, document, model, tenant=principal.tenant_id)
+        if call.operation.tenant_field is not None:
+            call.cache = NO_STORE
         if call.streamed:
             stream = await self._path.stream(call, key, principal)
             return StreamResponse(stream, openai_body)
