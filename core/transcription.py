@@ -37,13 +37,14 @@ def _recording(value: Any) -> Any:
         raise ValueError("must be an audio file: multipart, or base64 in JSON") from error
 
 
-Recording = Annotated[
+Sound = Annotated[
     bytes,
-    Field(min_length=1, max_length=MAX_BYTES, repr=False),
+    Field(min_length=1, max_length=MAX_BYTES),
     BeforeValidator(_recording),
     # In cache keys and logs a digest stands for the sound.
     PlainSerializer(lambda data: hashlib.sha256(data).hexdigest(), when_used="json"),
 ]
+Recording = Annotated[Sound, Field(repr=False)]
 
 
 class TranslationRequest(BaseModel):
@@ -102,13 +103,18 @@ class TranscriptionRequest(TranslationRequest):
 
 
 def estimate_transcription(request: TranslationRequest, card: ModelCard) -> WorkUnits:
-    """Milliseconds of sound: what the headers say, or the most that the bytes can hold.
+    """Milliseconds of sound. Raises InvalidRequest for a recording that says it is empty."""
+    return WorkUnits(audio_ms=claimed_ms(request.file, "file"))
 
-    Raises InvalidRequest for a recording that says it is empty.
+
+def claimed_ms(recording: bytes, param: str) -> int:
+    """Milliseconds that headers say, or the most that the bytes can hold.
+
+    Raises InvalidRequest, naming `param`, for a recording that says it is empty.
     """
-    claimed = audio_ms(request.file)
+    claimed = audio_ms(recording)
     if claimed is None:
-        claimed = 1000 * len(request.file) // SLOWEST_BYTES_PER_S + 1
+        claimed = 1000 * len(recording) // SLOWEST_BYTES_PER_S + 1
     if claimed <= 1:
-        raise InvalidRequest("'file' holds no sound: it is 0 seconds long", "file")
-    return WorkUnits(audio_ms=min(claimed, LONGEST_RESERVED_MS))
+        raise InvalidRequest(f"'{param}' holds no sound: it is 0 seconds long", param)
+    return min(claimed, LONGEST_RESERVED_MS)

@@ -6,13 +6,11 @@ was written can be sent. It does not know where samples come from.
 """
 
 import io
-import struct
 from typing import Any
 
+from core.pcm import PCM_RATE, wav_header
 from core.speech import AudioFormat
 
-PCM_RATE = 24_000
-"""What OpenAI's `pcm` is, and so what its clients play: 24 kHz, 16-bit, mono, little-endian."""
 OPUS_RATE = 48_000
 BIT_RATES = {"mp3": 64_000, "opus": 32_000, "aac": 64_000}
 CODECS = {"mp3": "libmp3lame", "opus": "libopus", "aac": "aac", "flac": "flac"}
@@ -27,7 +25,6 @@ SLOWEST_STEP, FASTEST_STEP = 0.5, 2.0
 """Where FFmpeg's `atempo` sounds best; further changes are made in steps."""
 FRAME = 2048
 """Samples that are filtered at a time: `atempo` holds back about two frames."""
-UNKNOWN_SIZE = 0xFFFFFFFF
 
 
 class Encoder:
@@ -184,13 +181,3 @@ def tempo_steps(speed: float) -> list[float]:
         steps.append(step)
         speed /= step
     return [*steps, speed] if abs(speed - 1) > 1e-6 else steps  # noqa: PLR2004
-
-
-def wav_header(rate: int, data_bytes: int | None = None) -> bytes:
-    """RIFF header of 16-bit mono PCM; sizes are the largest there are when not known yet."""
-    size = UNKNOWN_SIZE if data_bytes is None else data_bytes
-    whole = UNKNOWN_SIZE if data_bytes is None else data_bytes + 36
-    form = struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16)
-    return (
-        b"RIFF" + struct.pack("<I", whole) + b"WAVEfmt " + form + b"data" + struct.pack("<I", size)
-    )

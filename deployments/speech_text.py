@@ -21,7 +21,7 @@ def sentences(text: str) -> list[str]:
     """The speakable pieces of `text`, in order, each with an end mark; empty if there are none."""
     found = list[str]()
     for piece in (" ".join(part.split()) for part in END.split(text)):
-        if found and _is_abbreviation(found[-1]):
+        if found and is_abbreviation(found[-1]):
             found[-1] += f" {piece}"
         elif piece:
             found.append(piece)
@@ -29,7 +29,8 @@ def sentences(text: str) -> list[str]:
     return [_ended(part) for part in shorter if any(c.isalnum() for c in part)]
 
 
-def _is_abbreviation(piece: str) -> bool:
+def is_abbreviation(piece: str) -> bool:
+    """Whether the mark that `piece` ends with is an abbreviation's."""
     last = piece.rsplit(" ", 1)[-1]
     word = last.removesuffix(".").lower()
     return last.endswith(".") and (word in ABBREVIATIONS or (len(word) == 1 and word.isalpha()))

@@ -6,7 +6,8 @@ import wave
 import numpy as np
 import pytest
 
-from deployments.audio_encoder import PCM_RATE, Encoder, tempo_steps
+from core.pcm import PCM_RATE
+from deployments.audio_encoder import Encoder, tempo_steps
 from deployments.sound import SAMPLE_RATE, blocks
 from tests.deployments.sounds import encoded, pitch_of, tone
 
