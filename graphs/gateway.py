@@ -36,8 +36,10 @@ from ingress.application import Application
 from ingress.catalog import Catalog
 from ingress.fetch import FetchSettings, MediaFetcher
 from ingress.idempotency import Idempotency
+from ingress.realtime.places import Places
+from ingress.realtime.settings import RealtimeSettings
 from ingress.remote_media import RemoteMedia
-from ingress.routes import Services, endpoints
+from ingress.routes import Services, endpoints, sockets
 
 
 class GatewayArgs(GovernedArgs):
@@ -47,6 +49,8 @@ class GatewayArgs(GovernedArgs):
     """Limits of fetching media by URL."""
     identity: IdentitySettings = IdentitySettings()
     """Who may log in, and how."""
+    realtime: RealtimeSettings = RealtimeSettings()
+    """Limits of conversations over WebSockets."""
 
 
 class GatewayConfig(Frozen):
@@ -104,6 +108,7 @@ class Gateway:
             remote=RemoteMedia(MediaFetcher(args.fetch)),
             upload_bytes=args.media.upload_bytes,
             decisions=published,
+            places=Places(args.realtime),
         )
         self.application = self._mount(GatewayConfig())
         self._background = governed.start()
@@ -127,7 +132,9 @@ class Gateway:
                 raise RuntimeError("a background task of the gateway ended") from task.exception()
 
     def _mount(self, config: GatewayConfig) -> Application:
-        return Application(endpoints(Catalog(config.models), self.services), _version())
+        catalog = Catalog(config.models)
+        table, others = endpoints(catalog, self.services), sockets(catalog, self.services)
+        return Application(table, _version(), others)
 
 
 def _version() -> str:

@@ -1,7 +1,8 @@
 """The ASGI application: one table of endpoints, one router, one OpenAPI document.
 
 Place in the path: between Serve's HTTP server and the endpoints. Paths without parameters are
-looked up in a dictionary; the rest go through Starlette's router.
+looked up in a dictionary; the rest go through Starlette's router. WebSockets have a table of their
+own: OpenAPI has no words for them.
 """
 
 from collections.abc import Iterable
@@ -9,23 +10,31 @@ from collections.abc import Iterable
 from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
-from core.errors import CarillonError, MethodNotAllowed, NotFound
+from core.errors import CarillonError, InvalidRequest, MethodNotAllowed, NotFound
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.openapi import openapi_document
 from ingress.rendering import openai_body, render
 from ingress.responses import json_response
+from ingress.websocket import SocketEndpoint, refuse
 
 
 class Application:
     """Routes a request to its endpoint. The ASGI callable that Serve runs."""
 
-    def __init__(self, endpoints: Iterable[Endpoint], version: str) -> None:
+    def __init__(
+        self,
+        endpoints: Iterable[Endpoint],
+        version: str,
+        sockets: Iterable[SocketEndpoint] = (),
+    ) -> None:
         table = list(endpoints)
         self.document = openapi_document(table, version)
         table.append(Endpoint("GET", "/openapi.json", self._openapi, "This document", public=True))
         self.endpoints = table
+        self._sockets = {socket.path: socket for socket in sockets}
         self._fixed: dict[tuple[str, str], tuple[Endpoint, Route]] = {}
         self._routes: list[tuple[Endpoint, Route]] = []
         for endpoint in table:
@@ -38,6 +47,8 @@ class Application:
             self._fixed[endpoint.method, endpoint.path] = (endpoint, route)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            return await self._socket(scope, receive, send)
         if scope["type"] != "http":
             return await _not_http(scope, receive, send)
         found = self._fixed.get((scope["method"], scope["path"]))
@@ -57,18 +68,25 @@ class Application:
                 return endpoint
             wrong_method = wrong_method or match is Match.PARTIAL
         error: CarillonError = NotFound(f"no such path: {scope['path'][:200]}")
+        if scope["path"] in self._sockets:
+            error = InvalidRequest(f"{scope['path']} is a WebSocket: connect by ws:// or wss://")
         if wrong_method:
             error = MethodNotAllowed(f"{scope['path'][:200]} does not take {scope['method']}")
         return render(error, openai_body, {})
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._sockets.get(scope["path"])
+        if endpoint is None:
+            unknown = NotFound(f"no such WebSocket: {scope['path'][:200]}")
+            return await refuse(WebSocket(scope, receive, send), unknown)
+        return await endpoint(scope, receive, send)
 
     async def _openapi(self, exchange: Exchange) -> Response:
         return json_response(self.document)
 
 
 async def _not_http(scope: Scope, receive: Receive, send: Send) -> None:
-    """There is nothing to start or stop with the server, and no WebSocket route."""
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1000})
+    """There is nothing to start or stop with the server."""
     if scope["type"] == "lifespan":
         for phase in ("startup", "shutdown"):
             await receive()

@@ -104,12 +104,12 @@ class AudioEndpoints:
 
     async def transcribe(self, exchange: Exchange) -> Response:
         principal = await self._path.identify(exchange.key, Scope.INFERENCE)
-        document = await _recording(exchange, "file")
+        document = await recorded(exchange, "file")
         return await self._answer(exchange, principal, "transcribe", document)
 
     async def translate(self, exchange: Exchange) -> Response:
         principal = await self._path.identify(exchange.key, Scope.INFERENCE)
-        document = await _recording(exchange, "file")
+        document = await recorded(exchange, "file")
         return await self._answer(exchange, principal, "translate", document)
 
     async def voices(self, exchange: Exchange) -> Response:
@@ -132,7 +132,7 @@ class AudioEndpoints:
     async def speech_to_text(self, exchange: Exchange) -> Response:
         """`{"text", "language", "duration", ...}`: a transcript with its times."""
         principal = await self._path.identify(exchange.key, Scope.INFERENCE)
-        document = await _recording(exchange, "file", "audio")
+        document = await recorded(exchange, "file", "audio")
         request = {"response_format": "verbose_json"} | document
         call = exchange.call(self._catalog, "transcribe", request)
         if call.streamed:
@@ -162,7 +162,7 @@ class AudioEndpoints:
         return answer_response(await self._path.answer(call, exchange.key, principal))
 
 
-async def _recording(exchange: Exchange, *file_names: str) -> dict[str, Any]:
+async def recorded(exchange: Exchange, *file_names: str) -> dict[str, Any]:
     """The request as a document, from a form with a file or from JSON with base64.
 
     Raises:

@@ -184,17 +184,18 @@ def _of_tenant(
     return document | {field: tenant}
 
 
-def validate(model: type[M], document: Any) -> M:
-    """`document` as `model`, its first fault as our error."""
+def validate(model: type[M], document: Any, under: str = "") -> M:
+    """`document` as `model`, its first fault as our error; its place begins with `under`."""
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise _fault(error) from error
+        raise _fault(error, under) from error
 
 
-def _fault(error: ValidationError) -> InvalidRequest:
+def _fault(error: ValidationError, under: str) -> InvalidRequest:
     first = error.errors(include_url=False, include_context=False)[0]
-    param = ".".join(str(part) for part in first["loc"])[:200] or None
+    place = (under, *first["loc"]) if under else first["loc"]
+    param = ".".join(str(part) for part in place)[:200] or None
     if first["type"] == "extra_forbidden":
         return UnknownParameter(f"Unrecognized request argument supplied: {param}", param)
     message = first["msg"].removeprefix("Value error, ")

@@ -4,7 +4,9 @@ Place in the path: after step 3, on answers and refusals alike. OpenAI's names f
 tokens, and the older `X-RateLimit-*` for requests. Of several windows the tightest is shown.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from auth.admission import WindowState
 from auth.plans import NANO, Meter
@@ -20,6 +22,8 @@ NAMES = {
     )
     for meter in Meter
 }
+PART = re.compile(r"(\d+)(ms|s|m|h)")
+UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def rate_headers(windows: Iterable[WindowState]) -> dict[str, str]:
@@ -67,3 +71,22 @@ def duration(milliseconds: int) -> str:
     if hours:
         return f"{hours}h{minutes}m{seconds}s"
     return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
+
+
+def seconds(written: str) -> float:
+    """What `duration` wrote, as a number."""
+    return sum(int(count) * UNIT_S[unit] for count, unit in PART.findall(written))
+
+
+def realtime_limits(headers: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The same limits as OpenAI's Realtime API tells them in `rate_limits.updated`."""
+    return [
+        {
+            "name": name,
+            "limit": int(headers[f"x-ratelimit-limit-{name}"]),
+            "remaining": int(headers[f"x-ratelimit-remaining-{name}"]),
+            "reset_seconds": seconds(headers[f"x-ratelimit-reset-{name}"]),
+        }
+        for name in ("requests", "tokens")
+        if f"x-ratelimit-limit-{name}" in headers
+    ]

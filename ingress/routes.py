@@ -47,6 +47,8 @@ from ingress.openai import OpenAI
 from ingress.path import RequestPath
 from ingress.platform_aliases import PlatformAliases
 from ingress.readiness import Readiness
+from ingress.realtime.endpoint import RealtimeEndpoints
+from ingress.realtime.places import Places
 from ingress.receipts import Receipts
 from ingress.remote_media import RemoteMedia
 from ingress.sign_in import SignInEndpoints
@@ -60,6 +62,8 @@ from ingress.video_forms import VideoForms
 from ingress.video_jobs import VideoJobs
 from ingress.videos import VideoEndpoints
 from ingress.vision import VisionEndpoints
+from ingress.voice import VoiceEndpoints
+from ingress.websocket import SocketEndpoint
 
 
 class Part(Protocol):
@@ -97,12 +101,19 @@ class Services:
     """Largest upload of media."""
     decisions: Callable[[], list[dict[str, Any]]]
     """The autoscaler's latest."""
+    places: Places
+    """For conversations over WebSockets."""
 
 
 def endpoints(catalog: Catalog, services: Services) -> list[Endpoint]:
     """All routes for the models of `catalog`, hottest first."""
     once = services.idempotency.applied
     return [once(endpoint) for part in _parts(catalog, services) for endpoint in part.endpoints()]
+
+
+def sockets(catalog: Catalog, services: Services) -> list[SocketEndpoint]:
+    """All paths that are WebSockets."""
+    return RealtimeEndpoints(services.path, catalog, services.places).sockets()
 
 
 def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
@@ -120,6 +131,7 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
     yield VisionEndpoints(path, catalog, services.remote)
     yield from _videos(path, catalog, services)
     yield AudioEndpoints(path, catalog)
+    yield VoiceEndpoints(path, catalog)
     yield FraudEndpoints(path, catalog)
     yield ForecastEndpoints(path, catalog)
     yield MarketEndpoints(path, catalog, services.media)

@@ -36,13 +36,15 @@ from graphs.jobs import JobsArgs
 from graphs.ledger import LedgerArgs
 from graphs.market.insight import MarketSettings
 from graphs.model import ModelArgs
+from graphs.voice.graph import VoiceSettings
 from ingress.accounts import KeyRequest
 from ingress.application import Application
 from ingress.catalog import Catalog
 from ingress.endpoint import Endpoint
 from ingress.fetch import FetchSettings
 from ingress.media.settings import MediaSettings
-from ingress.routes import Services, endpoints
+from ingress.realtime.settings import RealtimeSettings
+from ingress.routes import Services, endpoints, sockets
 from tests.docs.sources import metric_names, sources, table_rows
 
 DOCS = ROOT / "docs"
@@ -72,6 +74,8 @@ SETTINGS: list[type[BaseModel]] = [
     ReadingSettings,
     SpeechSettings,
     TranscriptionSettings,
+    RealtimeSettings,
+    VoiceSettings,
 ]
 NAMED_DEFAULTS = {None: "none", "": "empty"}
 
@@ -191,6 +195,13 @@ def test_every_endpoint_and_alias_is_explained():
     )
     documented = {row[0].strip("`") for row in rows}
     assert documented == {f"{e.method} {e.path.replace(':path', '')}" for e in every_endpoint()}
+
+
+def test_every_websocket_is_explained():
+    made: dict[str, Any] = {field.name: Mock() for field in fields(Services)}
+    rows = table_rows(section(page("api.md"), "## WebSockets"), 3)[1:]
+    paths = {socket.path for socket in sockets(Catalog([]), Services(**made))}
+    assert {row[0].strip("`") for row in rows} == paths
 
 
 def test_every_metric_is_explained():

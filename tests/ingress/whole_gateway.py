@@ -36,8 +36,10 @@ from ingress.media.signing import UrlSigner
 from ingress.media.store import MediaStore
 from ingress.path import RequestPath
 from ingress.readiness import Readiness
+from ingress.realtime.places import Places
+from ingress.realtime.settings import RealtimeSettings
 from ingress.remote_media import RemoteMedia
-from ingress.routes import Services, endpoints
+from ingress.routes import Services, endpoints, sockets
 from ingress.turns import Turns
 from tests.fakes.dispatch import Salts, ScriptedDispatcher, SilentTelemetry
 from tests.ingress.busy_world import QuietWatch
@@ -121,6 +123,10 @@ async def whole_gateway(
             remote=RemoteMedia(MediaFetcher(FetchSettings())),
             upload_bytes=1_000_000,
             decisions=list,
+            places=Places(RealtimeSettings()),
         )
-        world.application = Application(endpoints(Catalog(cards()), services), "test")
+        catalog = Catalog(cards())
+        world.application = Application(
+            endpoints(catalog, services), "test", sockets(catalog, services)
+        )
         yield Whole(world, ledger, dispatcher)

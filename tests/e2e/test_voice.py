@@ -1,0 +1,85 @@
+"""Voice through HAProxy, the gateway and the starter's models: one turn, and a conversation."""
+
+import asyncio
+import base64
+from typing import Any
+
+import pytest
+import websockets
+
+from core.pcm import BYTES_PER_MS
+from tests.e2e.test_chat import settled
+
+pytestmark = pytest.mark.timeout(300)
+PATIENCE = {"timeout": 120.0, "max_retries": 8}
+
+
+async def spoken(client, text):
+    """PCM of `text`, by the starter's voice."""
+    speech = await client.audio.speech.create(
+        model="starter-speech", voice="alto", input=text, response_format="pcm"
+    )
+    return speech.content
+
+
+async def until(connection, kind):
+    seen: list[Any] = []
+    async with asyncio.timeout(120):
+        while not seen or seen[-1].type != kind:
+            seen.append(await connection.recv())
+    return {event.type: event for event in seen}, seen
+
+
+async def test_a_question_is_answered_by_sound_that_says_the_answer(pro):
+    async with pro.openai(**PATIENCE) as client:
+        answer = await client.post(
+            "/voice",
+            body={"text": "Tell me a joke.", "format": "pcm", "voice": "tenor"},
+            cast_to=dict,
+        )
+        sound = base64.b64decode(answer["audio"]["data"])
+        assert answer["text"]
+        assert answer["usage"]["characters"] > 0
+        # A voice says 8 to 30 characters a second.
+        assert 30 < len(sound) / BYTES_PER_MS / len(answer["text"]) < 250
+    rows = await settled(pro, 1)
+    assert rows[0]["model"] == "starter-voice"
+
+
+async def test_a_conversation_by_the_official_client_hears_answers_speaks_and_is_billed(pro):
+    async with pro.openai(**PATIENCE) as client:
+        said = await spoken(client, "Play the music again.")
+        async with client.realtime.connect(model="gpt-realtime") as connection:
+            await connection.session.update(
+                session={
+                    "type": "realtime",
+                    "audio": {"input": {"turn_detection": None, "transcription": {}}},
+                }
+            )
+            await connection.input_audio_buffer.append(audio=base64.b64encode(said).decode())
+            await connection.input_audio_buffer.commit()
+            await connection.response.create()
+            told, events = await until(connection, "response.done")
+    heard = told["conversation.item.input_audio_transcription.completed"].transcript
+    assert {"play", "music", "again"} <= set(heard.lower().split())
+    done = told["response.done"].response
+    assert done.status == "completed"
+    sound = b"".join(
+        base64.b64decode(e.delta) for e in events if e.type == "response.output_audio.delta"
+    )
+    text = done.output[0].content[0].transcript
+    assert 30 < len(sound) / BYTES_PER_MS / len(text) < 250
+    rows = await settled(pro, 3)
+    models = [row["model"] for row in rows]
+    assert sorted(models) == ["starter-speech", "starter-transcribe", "starter-voice"]
+    voice = rows[models.index("starter-voice")]
+    assert voice["output_tokens"] == done.usage.output_tokens > 0
+
+
+async def test_a_wrong_key_is_told_in_the_handshake(cluster):
+    url = cluster.base_url.replace("http", "ws", 1) + "/v1/realtime"
+    with pytest.raises(websockets.InvalidStatus) as caught:
+        async with websockets.connect(url, additional_headers={"authorization": "Bearer ck-no"}):
+            pass
+    assert caught.value.response.status_code == 401
+    assert b"invalid_api_key" in caught.value.response.body
