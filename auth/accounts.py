@@ -53,6 +53,8 @@ class ApiKey:
     revoked_at: datetime | None
     rotated_from: str | None = None
     """The key that it succeeds."""
+    parent_id: str | None = None
+    """The key that made it, or what succeeded that: its limits hold over this one too."""
     limits: LimitSet | None = None
     """Its own, inside its user's and its tenant's."""
 

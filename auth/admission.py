@@ -17,13 +17,24 @@ from auth.prices import UnitPrices
 from auth.principal import Principal
 from core.work import NO_WORK, WorkUnits
 
+MAKER = "maker:"
+"""Begins the scope of a key that made the caller's key."""
+
+
+def counted_as(scope: str) -> str:
+    """The scope that counts for `scope`: what a key's work takes of its maker's windows, it takes
+    of the same that the maker's own work does.
+    """
+    return f"key:{scope.removeprefix(MAKER)}" if scope.startswith(MAKER) else scope
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
     """One request for admission.
 
     Args:
-        scopes: windows to hold, per scope name (`tenant:…`, `key:…`): all of them must have room.
+        scopes: windows to hold, per scope name (`tenant:…`, `user:…`, `key:…`, `maker:…`): all of
+            them must have room.
         units: the estimate to reserve.
         bound: the most that it may take, where that is more than the estimate: budgets reserve it,
             rates the estimate.
@@ -44,6 +55,8 @@ class Ask:
     details: dict[str, str | int | bool | None] = field(default_factory=dict)
     prices: UnitPrices = field(default_factory=dict)
     bound: WorkUnits | None = None
+    once: str | None = None
+    """Names the work among all that must be charged once, however often it is asked for."""
 
     @property
     def most(self) -> WorkUnits:
@@ -87,7 +100,9 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """Answered from the cache: counted as a request, charged no units, already settled."""
+    """Answered from the cache: counted as a request, charged no units, already settled. Or answered
+    before under the same `Ask.once`: counted and charged then.
+    """
 
     windows: tuple[WindowState, ...]
     reply: CachedReply
@@ -126,7 +141,8 @@ class Settlement:
         status_code: HTTP status the client got (499 for a disconnect).
         device_s: seconds that devices worked for it.
         exact: False when `units` is an estimate because the engine's count was lost.
-        cache: the reply to store under the ask's cache key, if it may be stored.
+        cache: the reply to store under the ask's cache key, if it may be stored, and to remember
+            under its `once`.
     """
 
     request_id: str

@@ -5,14 +5,25 @@ Place in the path: beside it. `auth.grants` and `auth.own_limits` say what may b
 epoch, so it holds everywhere at the next request.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+
+import asyncpg
 
 from auth.accounts import ApiKey, IssuedKey, KeyEdit, KeyGrant, Page
 from auth.database import Connection, Database
 from auth.grants import granted, require_all_of
+from auth.key_makers import (
+    MADE,
+    above_made,
+    line_of,
+    require_own,
+    require_shallow,
+    within_hourly,
+)
 from auth.key_rows import api_key, grant_of, insert_key, update_key
 from auth.keys import KeyHasher
-from auth.own_limits import above_key, require_within, windows_in
+from auth.own_limits import above_key, require_within
 from auth.paging import known_id, page_size
 from auth.plans import Plans
 from auth.principal import Principal, Scope
@@ -43,13 +54,22 @@ class ApiKeys:
 
         Raises Forbidden when the granter lacks the scope to make keys or grants more than it
         has, NotFound for another tenant's id, InvalidRequest for an unknown tier and for limits
-        above those of the user or the tenant.
+        above those of the user or the tenant, Conflict for a key made by a key made by a key, and
+        so on too often.
         """
         owner = _own_tenant(granter, tenant_id)
         allowed = granted(granter, grant)
+        require_shallow(granter)
         async with self._database.of(owner).transaction() as connection:
             await self._require_possible(connection, owner, allowed)
-            return await insert_key(connection, self._hasher, owner, allowed, granter.granted_by)
+            return await insert_key(
+                connection,
+                self._hasher,
+                owner,
+                allowed,
+                granter.granted_by,
+                parent_id=granter.key_id,
+            )
 
     async def edit(self, granter: Principal, key_id: str, edit: KeyEdit) -> ApiKey:
         """Change a key of the granter's tenant, everywhere at once.
@@ -58,22 +78,23 @@ class ApiKeys:
         Conflict for a key that has ended.
         """
         async with self._database.of(granter.tenant_id).transaction() as connection:
-            key, _ = await self._locked(connection, granter, key_id)
+            key, _, makers = await self._locked(connection, granter, key_id)
             wanted = KeyGrant.model_validate(grant_of(key).model_dump() | edit.changes)
             allowed = granted(granter, wanted).model_copy(update={"user_id": key.user_id})
-            await self._require_possible(connection, granter.tenant_id, allowed)
+            await self._require_possible(connection, granter.tenant_id, allowed, makers)
             edited = await update_key(connection, key.id, allowed)
         await self._announce()
         return edited
 
     async def rotate(self, granter: Principal, key_id: str, grace_s: float = 0.0) -> IssuedKey:
-        """A successor with the same rights; the key itself ends after the grace.
+        """A successor with the same rights; the key itself ends after the grace. Keys that it made
+        are the successor's from here on.
 
         Raises NotFound, Forbidden for a key that may do more than the granter, Conflict for one
         that has ended.
         """
         async with self._database.of(granter.tenant_id).transaction() as connection:
-            key, made_by = await self._locked(connection, granter, key_id)
+            key, made_by, _ = await self._locked(connection, granter, key_id)
             await connection.execute(
                 "UPDATE api_keys SET expires_at = least(expires_at, $2), is_active = $3,"
                 " revoked_at = CASE WHEN $3 THEN revoked_at ELSE $2 END WHERE id = $1",
@@ -88,6 +109,10 @@ class ApiKeys:
                 grant_of(key),
                 granter.granted_by or made_by,
                 rotated_from=key.id,
+                parent_id=key.parent_id,
+            )
+            await connection.execute(
+                "UPDATE api_keys SET parent_id = $2 WHERE parent_id = $1", key.id, issued.key.id
             )
         await self._announce()
         return issued
@@ -106,30 +131,27 @@ class ApiKeys:
         )
         return Page(tuple(api_key(row) for row in rows[:limit]), len(rows) > limit)
 
-    async def revoke(self, tenant_id: str, key_id: str) -> ApiKey:
-        """End a key of this tenant, everywhere at once; repeating it changes nothing.
+    async def revoke(self, tenant_id: str, key_id: str) -> tuple[ApiKey, ...]:
+        """End a key of this tenant, and all that it made, everywhere at once; repeating it changes
+        nothing. The key itself comes first.
 
         Raises NotFound, also for a key of another tenant.
         """
         tenant_id = known_id(tenant_id)
         async with self._database.of(tenant_id).transaction() as connection:
             await changed(connection, [tenant_id])
-            row = await connection.fetchrow(
-                "UPDATE api_keys SET is_active = false, revoked_at = coalesce(revoked_at, now())"
-                " WHERE id = $1 AND tenant_id = $2 RETURNING *",
-                known_id(key_id),
-                tenant_id,
-            )
-            if row is None:
+            rows = await connection.fetch(MADE, known_id(key_id), tenant_id)
+            if not rows:
                 raise NotFound("no such API key")
         await self._announce()
-        return api_key(row)
+        keys = map(api_key, rows)
+        return tuple(sorted(keys, key=lambda key: (key.id != key_id, key.created_at)))
 
     async def _locked(
         self, connection: Connection, granter: Principal, key_id: str
-    ) -> tuple[ApiKey, str | None]:
-        """A key that lives and that the granter may have, and who made it, while nobody else
-        changes this tenant.
+    ) -> tuple[ApiKey, str | None, Sequence[asyncpg.Record]]:
+        """A key that lives and that the granter may have, which user made it, and which keys did,
+        while nobody else changes this tenant.
         """
         await changed(connection, [granter.tenant_id])
         row = await connection.fetchrow(
@@ -141,22 +163,30 @@ class ApiKeys:
             raise NotFound("no such API key")
         key = api_key(row)
         require_all_of(granter, key)
+        line = await line_of(connection, key.id)
+        require_own(granter, line)
         now = datetime.now(UTC)
         if not key.is_active or (key.expires_at is not None and key.expires_at <= now):
             raise Conflict("the API key has ended already")
-        return key, row["granted_by"]
+        return key, row["granted_by"], line[1:]
 
     async def _require_possible(
-        self, connection: Connection, tenant_id: str, grant: KeyGrant
+        self,
+        connection: Connection,
+        tenant_id: str,
+        grant: KeyGrant,
+        makers: Sequence[asyncpg.Record] = (),
     ) -> None:
         if grant.tier is not None and grant.tier not in self._plans:
             raise InvalidRequest(f"there is no plan '{grant.tier}'", "plan")
+        made = above_made(self._plans, makers)
+        require_within(within_hourly(grant), made)
         if grant.limits is None:
             return
         row = await connection.fetchrow(ABOVE, tenant_id, grant.user_id)
         if row is None:
             raise NotFound("no such tenant")
-        require_within(grant.limits, above_key(self._plans[row["plan"]], windows_in(row["limits"])))
+        require_within(grant.limits, above_key(self._plans[row["plan"]], row["limits"]))
 
 
 def _own_tenant(granter: Principal, tenant_id: str | None) -> str:

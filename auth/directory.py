@@ -124,6 +124,14 @@ class Directory:
         )
         return Page(tuple(_tenant(row) for row in rows[:limit]), len(rows) > limit)
 
+    async def plans_in_use(self) -> set[str]:
+        """Names of the plans that tenants have, and keys as their tier."""
+        rows = await self._database.fetch(
+            "SELECT plan AS name FROM tenants UNION"
+            " SELECT tier FROM api_keys WHERE tier IS NOT NULL AND is_active"
+        )
+        return {row["name"] for row in rows}
+
     async def set_plan(self, tenant_id: str, plan: str) -> Tenant:
         """Move a tenant to another plan, at once. Raises NotFound, InvalidRequest."""
         return await self._change(

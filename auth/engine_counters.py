@@ -51,3 +51,7 @@ class EngineCounters:
         """Remember a replica's totals, unless newer ones are known."""
         document = orjson.dumps([asdict(count) for count in counts]).decode()
         await self._database.execute(STORE, replica, document)
+
+    async def prune(self, before: date) -> None:
+        """Forget the counts of days before: they were compared, and what came of it stays."""
+        await self._database.execute("DELETE FROM engine_counters WHERE day < $1", before)

@@ -5,6 +5,7 @@ idempotency-key-header). Entries live in Valkey, per caller. This module keeps b
 nothing about HTTP.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -70,16 +71,28 @@ class IdempotencyBook:
         """The work takes longer."""
         await self._conclude(name, owner, int(self.lease_s * 1000))
 
-    async def keep(self, name: str, owner: str, kept: bytes) -> None:
-        """The work is done; this is what others are told."""
-        await self._conclude(name, owner, self._keep_ms, kept)
+    async def keep(self, name: str, owner: str, kept: bytes, calls: Sequence[str] = ()) -> None:
+        """The work is done; this is what others are told.
+
+        Args:
+            calls: `Ask.once` of the calls that it made: they need not be remembered any more.
+        """
+        await self._conclude(name, owner, self._keep_ms, kept, calls)
 
     async def give_up(self, name: str, owner: str) -> None:
         """The work failed: the next request with this key may try."""
         await self._conclude(name, owner, 0)
 
-    async def _conclude(self, name: str, owner: str, expires_ms: int, kept: bytes = b"") -> None:
-        await CONCLUDE.run(self._store, (self._key(name),), (owner, expires_ms, kept))
+    async def _conclude(
+        self,
+        name: str,
+        owner: str,
+        expires_ms: int,
+        kept: bytes = b"",
+        calls: Sequence[str] = (),
+    ) -> None:
+        keys = (self._key(name), *(f"{self._prefix}:once:{call}" for call in calls))
+        await CONCLUDE.run(self._store, keys, (owner, expires_ms, kept))
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}:idempotency:{name}"

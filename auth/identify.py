@@ -10,7 +10,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -134,7 +134,7 @@ class Identifier:
         principal = await self._identify(key)
         if self._forwarded is None or not human or principal.role is not None:
             return principal
-        return replace(principal, user_id=self._forwarded.user_id(human), user_windows=())
+        return principal.used_by(self._forwarded.user_id(human))
 
     async def _identify(self, key: str) -> Principal:
         if key_id_of(key) is None and not looks_like_token(key):
@@ -161,6 +161,10 @@ class Identifier:
         # A load that began before the change must not answer for the time after it.
         self._loading.pop(digest, None)
 
+    def remembers(self, key: str) -> bool:
+        """Whether a credential was good lately: it need not be so any more."""
+        return self._hasher.digest(key.partition(" ")[0]) in self._good
+
     async def is_current(self, principal: Principal) -> bool:
         """Whether nothing of its tenant changed since `principal` was read.
 
@@ -173,8 +177,7 @@ class Identifier:
         if known is None:
             return None
         if known.until <= self._clock():
-            del memory[digest]
-            return None
+            return None  # it stays until others need its place: see `remembers`
         memory.move_to_end(digest)
         return known
 

@@ -5,6 +5,7 @@ while it runs. It holds what tenants may see; what is needed to go on after a cr
 engine's (`graphs.jobs`). A job that has ended never changes again.
 """
 
+import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -73,6 +74,15 @@ class Job:
     started_at: datetime | None
     ended_at: datetime | None
     expires_at: datetime | None
+    user_id: str | None = None
+    """Who asked for it: behind one key there may be several people."""
+
+    @property
+    def caller(self) -> str:
+        """On whose rights its calls are made, and on whom they are metered, as the jobs application
+        identifies it: the key's id and, after a space, the user.
+        """
+        return self.api_key_id if self.user_id is None else f"{self.api_key_id} {self.user_id}"
 
 
 class JobBook:
@@ -89,18 +99,28 @@ class JobBook:
         request: dict[str, Any],
         model: str | None = None,
         expires_at: datetime | None = None,
+        once: str | None = None,
     ) -> Job:
-        """A new job of `principal`, queued. Its id begins with `prefix`."""
+        """A new job of `principal`, queued. Its id begins with `prefix`.
+
+        Args:
+            once: names it among the tenant's jobs: asked for again under that name, it is the job
+                that is there.
+        """
+        own = secrets.token_hex(ID_BYTES) if once is None else _named(principal.tenant_id, once)
         row = await self._database.of(principal.tenant_id).row(
-            "INSERT INTO jobs (id, tenant_id, api_key_id, kind, model, request, expires_at)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *",
-            f"{prefix}{secrets.token_hex(ID_BYTES)}",
+            "INSERT INTO jobs"
+            " (id, tenant_id, api_key_id, kind, model, request, expires_at, user_id)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+            " ON CONFLICT (id) DO UPDATE SET id = excluded.id RETURNING *",
+            f"{prefix}{own}",
             principal.tenant_id,
             principal.key_id,
             kind,
             model,
             orjson.dumps(request).decode(),
             expires_at,
+            principal.user_id,
         )
         return _job(row)
 
@@ -216,6 +236,11 @@ class JobBook:
         await self._database.of(tenant_id).execute("DELETE FROM jobs WHERE id = $1", job.id)
 
 
+def _named(tenant_id: str, once: str) -> str:
+    digest = hashlib.sha256(f"{tenant_id}\0{once}".encode()).hexdigest()
+    return digest[: 2 * ID_BYTES]
+
+
 def _job(row: asyncpg.Record | None) -> Job:
     if row is None:
         raise NotFound("no such job")
@@ -235,4 +260,5 @@ def _job(row: asyncpg.Record | None) -> Job:
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         expires_at=row["expires_at"],
+        user_id=row["user_id"],
     )

@@ -12,10 +12,11 @@ import asyncpg
 from auth.accounts import Verification
 from auth.database import Database
 from auth.epochs import Epochs
+from auth.key_makers import LINE, within_makers
 from auth.key_rows import models_of, scopes_of
 from auth.keys import KeyHasher, key_id_of
 from auth.limits import Limits
-from auth.own_limits import windows_in
+from auth.own_limits import storage_in, windows_in
 from auth.plans import HOUR_S, Meter
 from auth.principal import Principal, Role
 from auth.roles import SCOPES
@@ -100,7 +101,16 @@ class KeyPrincipals:
             raise InvalidKey("the API key is not valid")
         if row["expires_at"] is not None and row["expires_at"] <= datetime.now(UTC):
             raise ExpiredKey("the API key has expired")
-        return _principal(row, epoch)
+        return await self._within_makers(_principal(row, epoch), row["parent_id"])
+
+    async def _within_makers(self, principal: Principal, parent_id: str | None) -> Principal:
+        """With what the keys that made it leave it. Raises InvalidKey, ExpiredKey."""
+        if parent_id is None:
+            return principal
+        made = within_makers(principal, await self._database.fetch(LINE, parent_id))
+        if made is None:
+            raise InvalidKey("the API key is not valid: the key that made it has ended")
+        return made
 
 
 def _principal(row: asyncpg.Record, epoch: str) -> Principal:
@@ -119,6 +129,8 @@ def _principal(row: asyncpg.Record, epoch: str) -> Principal:
         key_requests_per_hour=row["requests_per_hour"],
         key_windows=windows_in(row["limits"]),
         user_windows=windows_in(row["user_limits"]),
+        key_storage_bytes=storage_in(row["limits"]),
+        user_storage_bytes=storage_in(row["user_limits"]),
         tier=row["tier"],
         expires_at=row["expires_at"],
         granted_by=row["granted_by"],

@@ -20,15 +20,21 @@ async def insert_key(
     grant: KeyGrant,
     granted_by: str | None = None,
     rotated_from: str | None = None,
+    parent_id: str | None = None,
 ) -> IssuedKey:
-    """A new key. Raises NotFound for a tenant that is not there."""
+    """A new key. Raises NotFound for a tenant that is not there.
+
+    Args:
+        parent_id: of what made it; what is no key of this tenant is left out.
+    """
     new = hasher.generate()
     try:
         row = await connection.fetchrow(
             "INSERT INTO api_keys (id, tenant_id, user_id, key_name, key_hash, tier,"
             " requests_per_hour, scopes, allowed_models, limits, expires_at, granted_by,"
-            " rotated_from)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING *",
+            " rotated_from, parent_id)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
+            " (SELECT id FROM api_keys WHERE id = $14 AND tenant_id = $2)) RETURNING *",
             new.key_id,
             tenant_id,
             grant.user_id,
@@ -37,6 +43,7 @@ async def insert_key(
             *columns(grant),
             granted_by,
             rotated_from,
+            parent_id,
         )
     except asyncpg.ForeignKeyViolationError as error:
         raise NotFound("no such tenant") from error
@@ -87,6 +94,7 @@ def api_key(row: asyncpg.Record) -> ApiKey:
         last_used_at=row["last_used_at"],
         revoked_at=row["revoked_at"],
         rotated_from=row["rotated_from"],
+        parent_id=row["parent_id"],
         limits=own_limits.read(row["limits"]),
     )
 

@@ -1,24 +1,29 @@
 """Limits: the windows that a principal is held to, from its plan and from limits of its own.
 
 Place in the path: read by step 3 (admit), which holds every window of every scope at once. So a key
-cannot exceed its user, nor a user its tenant, whatever their own limits say. This module does not
+cannot exceed its user, nor a user its tenant, nor a key the key that made it, whatever their own
+limits say. This module does not
 count anything, and does not say who may set what: `auth/own_limits.py` does.
 """
 
 from collections.abc import Iterable
 from dataclasses import replace
 
+from auth.admission import MAKER
 from auth.plans import DAY_S, HOUR_S, UTC, Meter, Plan, Plans, ScopedWindows, Window
-from auth.principal import Principal
+from auth.principal import Maker, Principal
 from core.errors import SettingsError
 
 Windows = tuple[Window, ...]
+OfKey = tuple[Plan | None, Plan | None, Windows]
+"""A plan, the plan of a tier, and the windows that come of both."""
 MAX_KNOWN = 4_096
 """Sets of windows that are remembered."""
 
 
 class Limits:
-    """The windows of a principal: its tenant's plan, and inside it its user's and its key's own.
+    """The windows of a principal: its tenant's plan, and inside it its user's, its key's own, and
+    those of the keys that made its key.
 
     Tuples are made once and reused, because admission recognises them by identity. What is known
     by the ids of tuples keeps these tuples, so that no other can have their ids.
@@ -26,7 +31,7 @@ class Limits:
 
     def __init__(self, plans: Plans) -> None:
         self._plans = plans
-        self._of_key: dict[tuple[str, str | None, int | None], Windows] = {}
+        self._of_key: dict[tuple[str | None, str | None, int | None], OfKey] = {}
         self._inside: dict[tuple[int, int], tuple[Windows, Windows, Windows]] = {}
         self._zoned: dict[tuple[int, str], tuple[Windows, Windows]] = {}
 
@@ -43,6 +48,10 @@ class Limits:
         windows = self._with_own(windows, principal.key_windows)
         if windows:
             scopes.append((f"key:{principal.counted_key_id}", self._in_zone(windows, zone)))
+        for maker in principal.makers:
+            windows = self._made_by(maker)
+            if windows:
+                scopes.append((f"{MAKER}{maker.key_id}", self._in_zone(windows, zone)))
         return tuple(scopes)
 
     def is_strict(self, principal: Principal) -> bool:
@@ -54,15 +63,31 @@ class Limits:
         plan = self._plans.get(principal.plan)
         return 1 if plan is None else plan.weight
 
-    def _key_windows(self, plan: Plan, tier: str | None, requests_per_hour: int | None) -> Windows:
-        known = self._of_key.get((plan.name, tier, requests_per_hour))
-        if known is None:
-            extras = list(self._plan(tier).windows) if tier is not None else []
+    def _made_by(self, maker: Maker) -> Windows:
+        """What a key that made others is held to itself, and they with it. What the plan says of
+        each key is of each.
+        """
+        if not maker.is_limited:
+            return ()
+        return self._with_own(
+            self._key_windows(None, maker.tier, maker.requests_per_hour), maker.windows
+        )
+
+    def _key_windows(
+        self, plan: Plan | None, tier: str | None, requests_per_hour: int | None
+    ) -> Windows:
+        """Of a key: those of its tier, its hourly requests, and what `plan` says of each key."""
+        name = None if plan is None else plan.name
+        of_tier = None if tier is None else self._plan(tier)
+        known = self._of_key.get((name, tier, requests_per_hour))
+        if known is None or known[0] is not plan or known[1] is not of_tier:  # the file changed
+            extras = [] if of_tier is None else list(of_tier.windows)
             if requests_per_hour is not None:
                 extras.append(Window(Meter.REQUESTS, HOUR_S, requests_per_hour))
-            known = tightened(plan.key_windows, extras)
-            self._of_key[plan.name, tier, requests_per_hour] = known
-        return known
+            windows = tightened(() if plan is None else plan.key_windows, extras)
+            known = (plan, of_tier, windows)
+            self._of_key[name, tier, requests_per_hour] = known
+        return known[2]
 
     def _with_own(self, windows: Windows, own: Windows) -> Windows:
         """What a plan says of each, and what is said of this one."""

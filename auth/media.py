@@ -9,7 +9,7 @@ advisory lock of that hash. Rows are claimed before the blob is written, so a qu
 overrun, and a writer that was killed leaves a claim that the sweeper takes back.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,14 +19,15 @@ import asyncpg
 from auth.accounts import Page
 from auth.database import Connection, Database
 from auth.quota import storage_refusal
+from auth.storage import TENANT, StorageLimit, StorageState
 from core.errors import NotFound, StoreUnavailable
 
 CLAIM_LIFE_S = 3600
 """How long a claim may wait for its blob before it counts as abandoned."""
 
 CLAIM = """
-    INSERT INTO media (tenant_id, hash, owner, media_type, bytes, expires_at)
-    VALUES ($1, $2, $3, $4, $5, $6)
+    INSERT INTO media (tenant_id, hash, owner, media_type, bytes, expires_at, holders)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
     ON CONFLICT (tenant_id, hash) DO UPDATE SET expires_at = CASE
         WHEN media.expires_at IS NULL OR excluded.expires_at IS NULL THEN NULL
         ELSE greatest(media.expires_at, excluded.expires_at) END,
@@ -37,6 +38,19 @@ RESERVE = """
     INSERT INTO media_storage (tenant_id, bytes) VALUES ($1, $2)
     ON CONFLICT (tenant_id) DO UPDATE SET bytes = media_storage.bytes + excluded.bytes
     RETURNING bytes
+"""
+RESERVE_FOR = """
+    INSERT INTO media_holders (tenant_id, holder, bytes) SELECT $1, unnest($2::text[]), $3
+    ON CONFLICT (tenant_id, holder) DO UPDATE SET bytes = media_holders.bytes + excluded.bytes
+    RETURNING holder, bytes
+"""
+FREE = "UPDATE media_storage SET bytes = bytes - $2 WHERE tenant_id = $1"
+FREE_FOR = """
+    UPDATE media_holders SET bytes = bytes - $3 WHERE tenant_id = $1 AND holder = ANY ($2)
+"""
+USED = """
+    SELECT '' AS holder, bytes FROM media_storage WHERE tenant_id = $1
+    UNION ALL SELECT holder, bytes FROM media_holders WHERE tenant_id = $1 AND holder = ANY ($2)
 """
 OWN = """
     SELECT * FROM media WHERE tenant_id = $1 AND hash = $2
@@ -116,25 +130,25 @@ class MediaOwnership:
         media_type: str,
         size: int,
         expires_at: datetime | None,
-        limit_bytes: int | None,
+        limits: Sequence[StorageLimit],
     ) -> None:
-        """Take room for a blob that is about to be written.
+        """Take room for a blob that is about to be written, of each of `limits`.
 
-        What the tenant owns already takes no more room; it is kept at least until `expires_at`.
+        What the tenant owns already takes no more room, of anybody; it is kept at least until
+        `expires_at`.
 
         Raises:
-            StorageFull: it would not fit in `limit_bytes`; nothing was taken.
+            StorageFull: it would not fit in one of `limits`; nothing was taken.
         """
+        holders = sorted({each.holder for each in limits} - {TENANT})
         try:
             async with self._database.of(tenant_id).transaction() as connection:
                 await _lock(connection, blob)
                 is_new = await connection.fetchval(
-                    CLAIM, tenant_id, blob, owner, media_type, size, expires_at
+                    CLAIM, tenant_id, blob, owner, media_type, size, expires_at, holders
                 )
                 if is_new:
-                    used = await connection.fetchval(RESERVE, tenant_id, size)
-                    if limit_bytes is not None and used > limit_bytes:
-                        raise storage_refusal(used - size, limit_bytes, size)
+                    _require_room(limits, await _taken(connection, tenant_id, holders, size), size)
         except asyncpg.ForeignKeyViolationError as error:
             raise NotFound("no such tenant") from error
 
@@ -177,10 +191,14 @@ class MediaOwnership:
 
     async def storage(self, tenant_id: str) -> int:
         """Bytes that a tenant's media take, claims included."""
-        row = await self._database.of(tenant_id).row(
-            "SELECT bytes FROM media_storage WHERE tenant_id = $1", tenant_id
-        )
-        return 0 if row is None else int(row["bytes"])
+        return (await self.used(tenant_id, ()))[TENANT]
+
+    async def used(self, tenant_id: str, holders: Iterable[str]) -> Mapping[str, int]:
+        """Bytes that count for the tenant, and for each of `holders` in it, claims included."""
+        wanted = list(holders)
+        rows = await self._database.of(tenant_id).fetch(USED, tenant_id, wanted)
+        known = {row["holder"]: int(row["bytes"]) for row in rows}
+        return {holder: known.get(holder, 0) for holder in (TENANT, *wanted)}
 
     async def release(self, tenant_id: str, blob: str) -> OwnedMedia | None:
         """End one tenant's ownership; None when there was none. The blob is `garbage` after it
@@ -224,13 +242,29 @@ class MediaOwnership:
             row = await connection.fetchrow(deletion, tenant_id, blob, *more)
             if row is None:
                 return None
-            await connection.execute(
-                "UPDATE media_storage SET bytes = bytes - $2 WHERE tenant_id = $1",
-                tenant_id,
-                row["bytes"],
-            )
+            # The tenant's count first, as when room is taken: so none waits in a circle.
+            await connection.execute(FREE, tenant_id, row["bytes"])
+            await connection.execute(FREE_FOR, tenant_id, row["holders"], row["bytes"])
             await connection.execute(ORPHAN, blob)
             return _owned(row)
+
+
+async def _taken(
+    connection: Connection, tenant_id: str, holders: Sequence[str], size: int
+) -> Mapping[str, int]:
+    """Count `size` more bytes for the tenant and `holders`; what each has then."""
+    used = {TENANT: await connection.fetchval(RESERVE, tenant_id, size)}
+    for row in await connection.fetch(RESERVE_FOR, tenant_id, holders, size):
+        used[row["holder"]] = row["bytes"]
+    return used
+
+
+def _require_room(limits: Sequence[StorageLimit], used: Mapping[str, int], size: int) -> None:
+    """Raise StorageFull when one of `limits` has less room than was taken."""
+    for each in limits:
+        if each.limit is not None and used[each.holder] > each.limit:
+            state = StorageState(each.scope, each.limit, used[each.holder] - size)
+            raise storage_refusal(state, size)
 
 
 async def _lock(connection: Connection, blob: str) -> None:

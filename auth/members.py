@@ -46,6 +46,20 @@ class Member:
     """Its own in this tenant, over all its keys."""
 
 
+@dataclass(frozen=True, slots=True)
+class MemberEdit:
+    """What shall change of a member.
+
+    Args:
+        role: None leaves it.
+        limits: None takes them away, where `sets_limits`.
+    """
+
+    role: Role | None = None
+    limits: LimitSet | None = None
+    sets_limits: bool = False
+
+
 class Members:
     """The memberships. Every method raises StoreUnavailable when a store does not answer."""
 
@@ -69,50 +83,25 @@ class Members:
         )
         return Page(tuple(_member(row) for row in rows[:limit]), len(rows) > limit)
 
-    async def set_role(self, principal: Principal, user_id: str, role: Role) -> Member:
-        """Make a member of the principal's tenant something else.
-
-        Raises NotFound, Forbidden for roles above the principal's own, Conflict for the last
-        owner.
-        """
-        tenant_id = principal.tenant_id
-        async with self._database.of(tenant_id).transaction() as connection:
-            member = await self._locked(connection, principal, user_id)
-            require_rank(principal, role)
-            if member.role is Role.OWNER and role is not Role.OWNER:
-                await _require_another_owner(connection, tenant_id, user_id)
-            await connection.execute(
-                "UPDATE memberships SET role = $3 WHERE tenant_id = $1 AND user_id = $2",
-                tenant_id,
-                user_id,
-                role.value,
-            )
-            await _revoke_invitations(connection, tenant_id, user_id)
-        await self._announce()
-        return await self.find(tenant_id, user_id)
-
-    async def set_limits(
-        self, principal: Principal, user_id: str, limits: LimitSet | None
-    ) -> Member:
-        """Hold a member to limits of its own, over all its keys; None takes them away.
+    async def change(self, principal: Principal, user_id: str, edit: MemberEdit) -> Member:
+        """Make a member of the principal's tenant something else, or hold it to other limits: all
+        that `edit` says, or nothing of it.
 
         Raises NotFound, Forbidden for roles above the principal's own and for whoever would free
-        itself, InvalidRequest for limits above those of the tenant.
+        itself of limits, Conflict for the last owner, InvalidRequest for limits above those of the
+        tenant.
         """
         tenant_id = principal.tenant_id
         own = user_id in (principal.user_id, principal.granted_by)
-        if own and principal.role is not Role.OWNER:
+        if edit.sets_limits and own and principal.role is not Role.OWNER:
             raise Forbidden("only an owner sets its own limits", "limits")
         async with self._database.of(tenant_id).transaction() as connection:
-            await self._locked(connection, principal, user_id)
-            plan = await connection.fetchval("SELECT plan FROM tenants WHERE id = $1", tenant_id)
-            own_limits.require_within(limits, own_limits.above_user(self._plans[plan]))
-            await connection.execute(
-                "UPDATE memberships SET limits = $3 WHERE tenant_id = $1 AND user_id = $2",
-                tenant_id,
-                user_id,
-                own_limits.stored(limits),
-            )
+            member = await self._locked(connection, principal, user_id)
+            if edit.sets_limits:
+                await self._set_limits(connection, tenant_id, user_id, edit.limits)
+            if edit.role is not None:
+                require_rank(principal, edit.role)
+                await _set_role(connection, tenant_id, member, edit.role)
         await self._announce()
         return await self.find(tenant_id, user_id)
 
@@ -144,6 +133,18 @@ class Members:
             await _revoke_invitations(connection, tenant_id, user_id)
         await self._announce()
 
+    async def _set_limits(
+        self, connection: Connection, tenant_id: str, user_id: str, limits: LimitSet | None
+    ) -> None:
+        plan = await connection.fetchval("SELECT plan FROM tenants WHERE id = $1", tenant_id)
+        own_limits.require_within(limits, own_limits.above_user(self._plans[plan]))
+        await connection.execute(
+            "UPDATE memberships SET limits = $3 WHERE tenant_id = $1 AND user_id = $2",
+            tenant_id,
+            user_id,
+            own_limits.stored(limits),
+        )
+
     async def _locked(self, connection: Connection, principal: Principal, user_id: str) -> Member:
         """The member, while nobody else changes this tenant."""
         await changed(connection, [principal.tenant_id])
@@ -153,6 +154,18 @@ class Members:
         if not is_self:
             require_rank(principal, member.role)
         return member
+
+
+async def _set_role(connection: Connection, tenant_id: str, member: Member, role: Role) -> None:
+    if member.role is Role.OWNER and role is not Role.OWNER:
+        await _require_another_owner(connection, tenant_id, member.user_id)
+    await connection.execute(
+        "UPDATE memberships SET role = $3 WHERE tenant_id = $1 AND user_id = $2",
+        tenant_id,
+        member.user_id,
+        role.value,
+    )
+    await _revoke_invitations(connection, tenant_id, member.user_id)
 
 
 async def add_member(connection: Connection, tenant_id: str, user_id: str, role: Role) -> None:

@@ -7,21 +7,28 @@ admission holds every scope whatever the limits say (`auth/limits.py`).
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from auth.plans import NANO, SPANS, LimitSet, Meter, Plan, Window
+from auth.plans import BYTES_PER_GB, NANO, SPANS, LimitSet, Meter, Plan, Window
 from auth.principal import Principal
 from auth.quota import described
 from core.errors import Forbidden, InvalidRequest
 
 Windows = tuple[Window, ...]
-Above = tuple[str, Windows]
-"""What is above a limit, in words, and its windows."""
+STORAGE = "limits.storage_gb"
+
+
+class Above(NamedTuple):
+    """What is above a limit: in words, its windows, and the storage that it has."""
+
+    owner: str
+    windows: Windows
+    storage_bytes: int | None = None
 
 
 def stored(limits: LimitSet | None) -> str | None:
     """For a column; limits of nothing are none."""
-    if limits is None or not limits.windows():
+    if limits is None or not (limits.windows() or limits.storage_bytes):
         return None
     return limits.model_dump_json(exclude_none=True, exclude_defaults=True)
 
@@ -37,20 +44,30 @@ def windows_in(column: str | None) -> Windows:
     return () if limits is None else limits.windows()
 
 
+def storage_in(column: str | None) -> int | None:
+    """Bytes that a column lets its owner store."""
+    limits = read(column)
+    return None if limits is None else limits.storage_bytes
+
+
 def above_user(plan: Plan) -> list[Above]:
     """What a user's limits stay within."""
     return [
-        ("the tenant's plan", plan.windows),
-        ("the plan, for each user,", plan.user_windows),
+        Above("the tenant's plan", plan.windows, plan.storage_bytes),
+        Above("the plan, for each user,", plan.user_windows, plan.user_storage_bytes),
     ]
 
 
-def above_key(plan: Plan, user_windows: Windows) -> list[Above]:
-    """What a key's limits stay within."""
+def above_key(plan: Plan, user_limits: str | None) -> list[Above]:
+    """What a key's limits stay within.
+
+    Args:
+        user_limits: its user's column.
+    """
     return [
         *above_user(plan),
-        ("its user's own limit", user_windows),
-        ("the plan, for each key,", plan.key_windows),
+        Above("its user's own limit", windows_in(user_limits), storage_in(user_limits)),
+        Above("the plan, for each key,", plan.key_windows, plan.key_storage_bytes),
     ]
 
 
@@ -60,14 +77,22 @@ def require_within(limits: LimitSet | None, above: Iterable[Above]) -> None:
     A limit exceeds another of the same meter when it is greater, over the same span or a shorter
     one: a thousand a day is more than a hundred a month.
     """
-    for window in () if limits is None else limits.windows():
-        for owner, windows in above:
+    if limits is None:
+        return
+    for owner, windows, storage_bytes in above:
+        for window in limits.windows():
             exceeded = _exceeded(window, windows)
             if exceeded is not None:
                 raise InvalidRequest(
                     f"{described(window)} are too many: {owner} allows {described(exceeded)}",
                     _field(window),
                 )
+        if _is_more(limits.storage_bytes, storage_bytes):
+            raise InvalidRequest(
+                f"{limits.storage_bytes} bytes of storage are too many:"
+                f" {owner} allows {storage_bytes}",
+                STORAGE,
+            )
 
 
 def inherited(wanted: LimitSet | None, granter: Principal) -> LimitSet | None:
@@ -75,18 +100,26 @@ def inherited(wanted: LimitSet | None, granter: Principal) -> LimitSet | None:
 
     Raises Forbidden for a limit that is greater than the granting key's own.
     """
-    own = granter.key_windows
-    if not own:
+    own, own_bytes = granter.key_windows, granter.key_storage_bytes
+    if not own and own_bytes is None:
         return wanted
     windows = () if wanted is None else wanted.windows()
+    storage_bytes = None if wanted is None else wanted.storage_bytes
+    if _is_more(storage_bytes, own_bytes):
+        raise Forbidden("a key cannot grant more than its own 'limits.storage_gb'", STORAGE)
     for window in windows:
         if _exceeded(window, own) is not None:
             field = _field(window)
             raise Forbidden(f"a key cannot grant more than its own '{field}'", field)
     said = {(window.meter, window.seconds) for window in windows}
     return _limit_set(
-        (*windows, *(window for window in own if (window.meter, window.seconds) not in said))
+        (*windows, *(window for window in own if (window.meter, window.seconds) not in said)),
+        own_bytes if storage_bytes is None else storage_bytes,
     )
+
+
+def _is_more(wanted: int | None, allowed: int | None) -> bool:
+    return wanted is not None and allowed is not None and wanted > allowed
 
 
 def _exceeded(window: Window, windows: Windows) -> Window | None:
@@ -97,8 +130,10 @@ def _exceeded(window: Window, windows: Windows) -> Window | None:
     return None
 
 
-def _limit_set(windows: Windows) -> LimitSet:
+def _limit_set(windows: Windows, storage_bytes: int | None) -> LimitSet:
     fields: dict[str, Any] = {}
+    if storage_bytes is not None:
+        fields["storage_gb"] = Decimal(storage_bytes) / BYTES_PER_GB
     for window in windows:
         if window.meter is Meter.CONCURRENCY:
             fields[window.meter] = window.limit

@@ -77,6 +77,10 @@ class Plan:
     """Of each of its keys."""
     storage_bytes: int | None = None
     """Media that a tenant may keep."""
+    user_storage_bytes: int | None = None
+    """Media that each of its users may keep, with all its keys."""
+    key_storage_bytes: int | None = None
+    """Media that each of its keys may keep."""
     retention_days: int | None = None
     """How long media are kept; None is until they are deleted."""
     strict: bool = False
@@ -97,6 +101,8 @@ SPANS = {"minute": MINUTE_S, "hour": HOUR_S, "day": DAY_S, "month": MONTH_S}
 
 
 Money = Annotated[Decimal, Field(gt=0, max_digits=15, decimal_places=9)]
+Gigabytes = Annotated[Decimal, Field(gt=0, le=MOST // BYTES_PER_GB, decimal_places=9)]
+"""Of 10^9 bytes, to the byte."""
 
 
 class SpanLimits(Frozen):
@@ -141,6 +147,13 @@ class LimitSet(Frozen):
     rows: SpanLimits = SpanLimits()
     money: MoneyLimits = MoneyLimits()
     concurrency: Limit | None = None
+    storage_gb: Gigabytes | None = None
+    """Media kept at any time: no window."""
+
+    @property
+    def storage_bytes(self) -> int | None:
+        """Bytes of media, None for no limit."""
+        return None if self.storage_gb is None else int(self.storage_gb * BYTES_PER_GB)
 
     def windows(self) -> tuple[Window, ...]:
         """All of them."""
@@ -159,7 +172,6 @@ class PlanEntry(LimitSet):
     """Windows that refuse nothing: to see what a limit would do before it does it."""
     per_user: LimitSet = LimitSet()
     per_key: LimitSet = LimitSet()
-    storage_gb: Limit | None = None
     retention_days: Limit | None = None
     strict: bool = False
     """Reserve the most that each request may take, instead of what is usual: no window is ever
@@ -167,7 +179,11 @@ class PlanEntry(LimitSet):
     weight: Annotated[int, Field(strict=True, ge=1, le=1000)] = 1
 
     def plan(self, name: str) -> Plan:
-        """The plan that this entry describes. Raises SettingsError for a window held twice."""
+        """The plan that this entry describes. Raises SettingsError for a window held twice, and
+        for storage that is only watched.
+        """
+        if self.watch.storage_gb is not None:
+            raise SettingsError(f"the plan '{name}' watches storage: it can only be held")
         watched = tuple(replace(window, watched=True) for window in self.watch.windows())
         windows = (*self.windows(), *watched)
         if len({(w.meter, w.seconds) for w in windows}) < len(windows):
@@ -177,7 +193,9 @@ class PlanEntry(LimitSet):
             windows,
             self.per_user.windows(),
             self.per_key.windows(),
-            None if self.storage_gb is None else self.storage_gb * BYTES_PER_GB,
+            self.storage_bytes,
+            self.per_user.storage_bytes,
+            self.per_key.storage_bytes,
             self.retention_days,
             self.strict,
             self.weight,
@@ -192,7 +210,7 @@ class PlansFile(Frozen):
     )
 
 
-def read_plans(path: Path) -> Plans:
+def read_plans(path: Path) -> dict[str, Plan]:
     """The plans in `path`, by name. Raises SettingsError that names every field at fault."""
     document = parse(PlansFile, read_yaml(path), str(path))
     return {name: entry.plan(name) for name, entry in document.plans.items()}

@@ -62,9 +62,9 @@ class PricesFile(Frozen):
     models: dict[str, ModelPrices] = Field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class PriceBook:
-    """Prices by model, of one version."""
+    """Prices by model, of one version. Whoever needs prices holds the one book of its process."""
 
     version: str = "none"
     currency: str = "USD"
@@ -74,6 +74,11 @@ class PriceBook:
     def of(self, model_id: str) -> UnitPrices:
         """A model's prices."""
         return self.models.get(model_id, self.default)
+
+    def adopt(self, other: "PriceBook") -> None:
+        """Say what `other` says, to everybody who holds this book."""
+        self.version, self.currency = other.version, other.currency
+        self.default, self.models = other.default, other.models
 
 
 def read_prices(path: Path) -> PriceBook:

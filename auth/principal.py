@@ -3,7 +3,7 @@
 Place in the path: made by step 2 (identify), read by steps 3 and 5. It carries no secret.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -36,6 +36,28 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Maker:
+    """A key that made the caller's key, and what it is held to itself."""
+
+    key_id: str
+    """Whose windows its own are, as `Principal.counted_key_id`."""
+    tier: str | None = None
+    requests_per_hour: int | None = None
+    windows: tuple[Window, ...] = ()
+    storage_bytes: int | None = None
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it is held to anything of its own."""
+        return (
+            bool(self.windows)
+            or self.tier is not None
+            or self.requests_per_hour is not None
+            or self.storage_bytes is not None
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """Who is calling: an API key, or a user with an access token (`key_id` is then `user:…`).
 
@@ -57,6 +79,12 @@ class Principal:
     """The key's own limits of any unit, inside its user's."""
     user_windows: tuple[Window, ...] = ()
     """The user's own limits, inside its tenant's plan."""
+    key_storage_bytes: int | None = None
+    """The key's own limit of what it stores."""
+    user_storage_bytes: int | None = None
+    """The user's own limit of what it stores, with all its keys."""
+    makers: tuple[Maker, ...] = ()
+    """The key that made this one, the one that made that, and so on."""
     time_zone: str = "UTC"
     """Of the tenant: when its days and months begin."""
     tier: str | None = None
@@ -82,9 +110,46 @@ class Principal:
     @property
     def is_limited(self) -> bool:
         """Whether limits of the key, or of its user, stand beside its scopes."""
-        own = (self.allowed_models, self.key_requests_per_hour, self.tier, self.expires_at)
-        windows = self.key_windows or self.user_windows
-        return bool(windows) or any(limit is not None for limit in own)
+        others = (self.allowed_models, self.expires_at)
+        return (
+            self.has_limited_key
+            or self.has_limited_user
+            or any(limit is not None for limit in others)
+        )
+
+    @property
+    def has_limited_key(self) -> bool:
+        """Whether the key, or one that made it, may use less than its user."""
+        own = (self.key_requests_per_hour, self.tier, self.key_storage_bytes)
+        limited = bool(self.key_windows) or any(limit is not None for limit in own)
+        return limited or any(maker.is_limited for maker in self.makers)
+
+    @property
+    def has_limited_user(self) -> bool:
+        """Whether its user may use less than its tenant."""
+        return bool(self.user_windows) or self.user_storage_bytes is not None
+
+    def used_by(self, user_id: str) -> "Principal":
+        """The same key in the hands of a human whom somebody else's signature names. Own limits of
+        the key's user are not theirs.
+        """
+        return replace(self, user_id=user_id, user_windows=(), user_storage_bytes=None)
+
+    def of_makers(
+        self,
+        makers: tuple[Maker, ...],
+        scopes: frozenset[Scope],
+        allowed_models: frozenset[str] | None,
+        expires_at: datetime | None,
+    ) -> "Principal":
+        """The same, made by these keys, with the rights that they leave it."""
+        return replace(
+            self,
+            makers=makers,
+            scopes=scopes,
+            allowed_models=allowed_models,
+            expires_at=expires_at,
+        )
 
     def require(self, scope: Scope) -> None:
         """Raise Forbidden unless the principal has `scope`."""

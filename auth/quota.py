@@ -18,10 +18,22 @@ Fail modes, the one table:
 
 from auth.admission import Refused, WindowState
 from auth.plans import DAY_S, HOUR_S, MINUTE_S, MONTH_S, NANO, Meter, Window
+from auth.storage import StorageState
 from core.errors import BudgetSpent, LimitReached, StorageFull
 
 SPANS = {MINUTE_S: "minute", HOUR_S: "hour", DAY_S: "day", MONTH_S: "month"}
-OWNERS = {"tenant": "your plan", "user": "your plan, for each user,", "key": "this API key"}
+OWNERS = {
+    "tenant": "your plan",
+    "user": "your plan, for each user,",
+    "key": "this API key",
+    "maker": "the API key that made this one",
+}
+STORAGES = {
+    "tenant": "the plan's storage",
+    "user": "the storage of each user",
+    "key": "the storage of this API key",
+    "maker": "the storage of the API key that made this one",
+}
 RUNNING_RETRY_S = 1.0
 """When to ask again where what runs at this moment must end first."""
 
@@ -63,12 +75,13 @@ def described(window: Window) -> str:
     return f"{amount} per {SPANS.get(window.seconds, f'{window.seconds} s')}"
 
 
-def storage_refusal(used: int, limit: int, size: int = 0) -> StorageFull:
-    """The error for media that the plan has no room for; `size` where it is known, in bytes."""
-    text = f"the plan's storage is full: {used} of {limit} bytes are used"
+def storage_refusal(state: StorageState, size: int = 0) -> StorageFull:
+    """The error for media that somebody has no room for; `size` where it is known, in bytes."""
+    used, limit = state.used, state.limit
+    text = f"{STORAGES[state.scope]} is full: {used} of {limit} bytes are used"
     more = f" and {size} more do not fit" if size else ""
     error = StorageFull(f"{text}{more}; delete media to make room")
-    full = {"scope": "tenant", "meter": "storage_bytes", "limit": limit, "used": used}
+    full = {"scope": state.scope, "meter": "storage_bytes", "limit": limit, "used": used}
     error.trace = {"step": "admit", "limit": full | {"asked": size or None, "resets_at": None}}
     return error
 

@@ -1,4 +1,4 @@
-"""Usage records: the rows of the ledger, and the one statement that writes them.
+"""Usage records: the rows of the ledger, and the statements that write them.
 
 Place in the path: under the ledger writer. This module turns stream events into rows; it does
 not know where events come from.
@@ -16,6 +16,7 @@ import orjson
 
 from auth.database import Connection
 from auth.plans import NANO
+from auth.totals import add_to_totals
 
 Event = Mapping[bytes, bytes]
 Row = dict[str, Any]
@@ -35,8 +36,20 @@ OUTCOME_COLUMNS = (
 )
 HIT = {"status_code": 200, "exact": True}
 
-WRITE_ROWS = """
-INSERT INTO usage_records AS known (
+EVENT = """
+jsonb_to_recordset($1::jsonb) AS event (
+    request_id text, tenant_id text, api_key_id text, user_id text, status text, endpoint text,
+    operation text, model text, revision text, streamed boolean, cache text, status_code integer,
+    error_code text, error_message text, response_time_ms bigint, ttft_ms bigint,
+    device_seconds float8, exact boolean,
+    input_tokens bigint, cached_tokens bigint, output_tokens bigint, reasoning_tokens bigint,
+    other_units jsonb, money numeric, currency text, prices text, details jsonb,
+    admitted_at timestamptz, settled_at timestamptz)
+"""
+# Two statements, and not one that does either: each says which rows it wrote, so that totals count
+# every row once, also when several writers have the same event.
+NEW_ROWS = f"""
+INSERT INTO usage_records (
     request_id, tenant_id, api_key_id, user_id, status, endpoint, operation, model, revision,
     streamed, cache, status_code, error_code, error_message, response_time_ms, ttft_ms,
     device_seconds, exact, input_tokens, cached_tokens, output_tokens, reasoning_tokens,
@@ -46,26 +59,26 @@ SELECT
     coalesce(streamed, false), cache, status_code, error_code, error_message, response_time_ms,
     ttft_ms, device_seconds, exact, input_tokens, cached_tokens, output_tokens, reasoning_tokens,
     other_units, money, currency, prices, details, admitted_at, settled_at
-FROM jsonb_to_recordset($1::jsonb) AS event (
-    request_id text, tenant_id text, api_key_id text, user_id text, status text, endpoint text,
-    operation text, model text, revision text, streamed boolean, cache text, status_code integer,
-    error_code text, error_message text, response_time_ms bigint, ttft_ms bigint,
-    device_seconds float8, exact boolean,
-    input_tokens bigint, cached_tokens bigint, output_tokens bigint, reasoning_tokens bigint,
-    other_units jsonb, money numeric, currency text, prices text, details jsonb,
-    admitted_at timestamptz, settled_at timestamptz)
+FROM {EVENT}
 ORDER BY request_id
-ON CONFLICT (request_id, admitted_at) DO UPDATE SET
-    status = excluded.status, status_code = excluded.status_code,
-    error_code = excluded.error_code, error_message = excluded.error_message,
-    response_time_ms = excluded.response_time_ms,
-    ttft_ms = excluded.ttft_ms, device_seconds = excluded.device_seconds,
-    exact = excluded.exact, money = excluded.money, input_tokens = excluded.input_tokens,
-    cached_tokens = excluded.cached_tokens, output_tokens = excluded.output_tokens,
-    reasoning_tokens = excluded.reasoning_tokens, other_units = excluded.other_units,
-    settled_at = excluded.settled_at
-WHERE known.status = 'admitted' AND excluded.status <> 'admitted'
-"""
+ON CONFLICT (request_id, admitted_at) DO NOTHING
+RETURNING request_id
+"""  # noqa: S608  # names of our own columns
+ENDED_ROWS = f"""
+UPDATE usage_records AS known SET
+    status = event.status, status_code = event.status_code,
+    error_code = event.error_code, error_message = event.error_message,
+    response_time_ms = event.response_time_ms,
+    ttft_ms = event.ttft_ms, device_seconds = event.device_seconds,
+    exact = event.exact, money = event.money, input_tokens = event.input_tokens,
+    cached_tokens = event.cached_tokens, output_tokens = event.output_tokens,
+    reasoning_tokens = event.reasoning_tokens, other_units = event.other_units,
+    settled_at = event.settled_at
+FROM {EVENT}
+WHERE known.request_id = event.request_id AND known.admitted_at = event.admitted_at
+AND known.status = 'admitted'
+RETURNING known.request_id
+"""  # noqa: S608  # names of our own columns
 
 TOUCH_KEYS = """
 UPDATE api_keys SET last_used_at = greatest(last_used_at, used.at)
@@ -138,7 +151,20 @@ def merged(rows: Iterable[Row]) -> list[Row]:
 
 
 async def write(connection: "Connection", rows: Sequence[Row]) -> None:
-    """Write rows and the keys' last use. Call it inside a transaction; repeating is harmless."""
-    document = orjson.dumps(rows).decode()
-    await connection.execute(WRITE_ROWS, document)
-    await connection.execute(TOUCH_KEYS, document)
+    """Write rows, what they add to the totals, and the keys' last use.
+
+    Call it inside a transaction; repeating is harmless: only rows that were not there, or had not
+    ended, are counted.
+    """
+    new = {row["request_id"] for row in await connection.fetch(NEW_ROWS, _document(rows))}
+    known = [row for row in rows if row["request_id"] not in new and row["status"] != "admitted"]
+    ended: set[str] = set()
+    if known:
+        ended = {row["request_id"] for row in await connection.fetch(ENDED_ROWS, _document(known))}
+    counted = [row | {"is_new": row["request_id"] in new} for row in rows]
+    await add_to_totals(connection, [row for row in counted if row["request_id"] in new | ended])
+    await connection.execute(TOUCH_KEYS, _document(rows))
+
+
+def _document(rows: Sequence[Row]) -> str:
+    return orjson.dumps(rows).decode()

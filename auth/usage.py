@@ -1,7 +1,8 @@
-"""Usage as its owner and the operator read it: totals from the ledger.
+"""Usage as its owner and the operator read it: totals of the ledger, and its rows.
 
 Place in the path: answers of `/v1/usage*` and `/v1/admin/stats`. Where windows stand now is
-`ValkeyAdmission.standing`; this module only reads PostgreSQL, which is a moment behind.
+`ValkeyAdmission.standing`; this module only reads PostgreSQL, which is a moment behind. Totals are
+sums that the ledger's writer keeps (`auth.totals`): no row is counted again to answer.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -15,28 +16,27 @@ import asyncpg
 
 from auth.database import Database, TenantDatabase
 
-# Every query below groups the same rows by something else.
+# Every query below groups the same sums by something else.
 _TOTALS = """
-    count(*) AS requests,
-    count(*) FILTER (WHERE cache = 'hit') AS cached,
-    count(*) FILTER (WHERE status_code >= 400 OR status = 'abandoned') AS errors,
+    coalesce(sum(requests), 0)::bigint AS requests,
+    coalesce(sum(cached), 0)::bigint AS cached,
+    coalesce(sum(errors), 0)::bigint AS errors,
     coalesce(sum(input_tokens), 0)::bigint AS input_tokens,
     coalesce(sum(cached_tokens), 0)::bigint AS cached_tokens,
     coalesce(sum(output_tokens), 0)::bigint AS output_tokens,
     coalesce(sum(reasoning_tokens), 0)::bigint AS reasoning_tokens,
-    coalesce(sum((other_units->>'characters')::bigint), 0)::bigint AS characters,
-    coalesce(sum((other_units->>'pixel_steps')::bigint), 0)::bigint AS pixel_steps,
-    coalesce(sum((other_units->>'audio_ms')::bigint), 0)::bigint AS audio_ms,
-    coalesce(sum((other_units->>'video_pixel_ms')::bigint), 0)::bigint AS video_pixel_ms,
-    coalesce(sum((other_units->>'rows')::bigint), 0)::bigint AS rows,
+    coalesce(sum(characters), 0)::bigint AS characters,
+    coalesce(sum(pixel_steps), 0)::bigint AS pixel_steps,
+    coalesce(sum(audio_ms), 0)::bigint AS audio_ms,
+    coalesce(sum(video_pixel_ms), 0)::bigint AS video_pixel_ms,
+    coalesce(sum(rows), 0)::bigint AS rows,
     coalesce(sum(money), 0) AS money,
     coalesce(sum(device_seconds), 0)::float8 AS device_seconds,
-    avg(response_time_ms)::float8 AS mean_response_time_ms
-FROM usage_records
-WHERE admitted_at >= $1 AND admitted_at < $2 AND ($3::text IS NULL OR tenant_id = $3)
+    sum(response_ms)::float8 / nullif(sum(timed), 0)::float8 AS mean_response_time_ms
+FROM usage_totals
+WHERE began >= date_bin('15 minutes', $1::timestamptz, 'epoch') AND began < $2
+AND ($3::text IS NULL OR tenant_id = $3)
 """
-TOTALS = "SELECT ''::text AS name, " + _TOTALS
-BY_TENANT = "SELECT tenant_id AS name, " + _TOTALS + " GROUP BY tenant_id ORDER BY 2 DESC LIMIT 100"
 
 
 class By(StrEnum):
@@ -48,16 +48,23 @@ class By(StrEnum):
 
 
 COLUMNS = {By.MODEL: "model", By.KEY: "api_key_id", By.USER: "user_id"}
-BY = {
-    by: f"SELECT coalesce({column}, '') AS name, " + _TOTALS + " GROUP BY 1 ORDER BY 2 DESC"
-    for by, column in COLUMNS.items()
-}
-_DAY = "to_char(admitted_at AT TIME ZONE $4, 'YYYY-MM-DD')"
+# All of a summary at once: rows are read once, however it is broken down.
+SUMMARY = (
+    """
+    SELECT CASE WHEN grouping(model) = 0 THEN 'model' WHEN grouping(api_key_id) = 0 THEN 'key'
+    WHEN grouping(user_id) = 0 THEN 'user' ELSE '' END AS part,
+    coalesce(model, api_key_id, user_id, '') AS name,
+    """
+    + _TOTALS
+    + " GROUP BY GROUPING SETS ((), (model), (api_key_id), (user_id)) ORDER BY requests DESC"
+)
+TOTALS = "SELECT ''::text AS name, " + _TOTALS
+BY_TENANT = "SELECT tenant_id AS name, " + _TOTALS + " GROUP BY tenant_id ORDER BY 2 DESC LIMIT 100"
+BY_MODEL = "SELECT model AS name, " + _TOTALS + " GROUP BY 1 ORDER BY 2 DESC"
+_DAY = "(began AT TIME ZONE $4)::date"
 BY_DAY = f"SELECT {_DAY} AS day, ''::text AS name, " + _TOTALS + " GROUP BY 1, 2 ORDER BY 1"
 BY_DAY_AND = {
-    by: f"SELECT {_DAY} AS day, coalesce({column}, '') AS name, "
-    + _TOTALS
-    + " GROUP BY 1, 2 ORDER BY 1, 3 DESC"
+    by: f"SELECT {_DAY} AS day, {column} AS name, " + _TOTALS + " GROUP BY 1, 2 ORDER BY 1, 3 DESC"
     for by, column in COLUMNS.items()
 }
 RECORDS = """
@@ -125,7 +132,9 @@ class AdminUsage:
 
 
 class Usage:
-    """Queries over the ledger. Times are aware; periods include `since` and exclude `until`.
+    """Queries over the ledger and its totals. Times are aware; periods include `since` and exclude
+    `until`. Of totals they begin with the quarter of an hour that `since` is in, and end with the
+    one that `until` is in.
 
     Every method raises StoreUnavailable when PostgreSQL does not answer.
 
@@ -138,11 +147,10 @@ class Usage:
 
     async def summary(self, tenant_id: str, since: datetime, until: datetime) -> UsageSummary:
         """One tenant's totals, and the same by model, by key and by user."""
-        own = self._database.of(tenant_id)
-        return UsageSummary(
-            totals=(await _grouped(own, TOTALS, since, until, tenant_id))[""],
-            by={by: await _grouped(own, BY[by], since, until, tenant_id) for by in By},
-        )
+        parts: dict[str, dict[str, UsageTotals]] = {part: {} for part in ("", *By)}
+        for row in await self._database.of(tenant_id).fetch(SUMMARY, since, until, tenant_id):
+            parts[row["part"]][row["name"]] = _totals(row)
+        return UsageSummary(parts[""][""], {by: parts[by] for by in By})
 
     async def daily(
         self,
@@ -155,7 +163,7 @@ class Usage:
         """One tenant's totals by day of `zone`'s calendar; days without requests are absent."""
         query = BY_DAY if by is None else BY_DAY_AND[by]
         rows = await self._database.of(tenant_id).fetch(query, since, until, tenant_id, zone)
-        return [DayUsage(date.fromisoformat(row["day"]), row["name"], _totals(row)) for row in rows]
+        return [DayUsage(row["day"], row["name"], _totals(row)) for row in rows]
 
     async def records(
         self, tenant_id: str, since: datetime, until: datetime
@@ -199,7 +207,7 @@ class Usage:
         return AdminUsage(
             totals=(await _grouped(everybody, TOTALS, since, until, None))[""],
             by_tenant=await _grouped(everybody, BY_TENANT, since, until, None),
-            by_model=await _grouped(everybody, BY[By.MODEL], since, until, None),
+            by_model=await _grouped(everybody, BY_MODEL, since, until, None),
             tenants=counts["tenants"],
             active_keys=counts["active_keys"],
         )
@@ -218,5 +226,5 @@ async def _grouped(
 
 def _totals(row: asyncpg.Record) -> UsageTotals:
     return UsageTotals(
-        **{name: value for name, value in row.items() if name not in ("name", "day")}
+        **{name: value for name, value in row.items() if name not in ("part", "name", "day")}
     )

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from auth.database import Database
 from auth.epochs import Epochs
-from auth.own_limits import windows_in
+from auth.own_limits import storage_in, windows_in
 from auth.principal import Principal, Role
 from auth.roles import SCOPES
 from core.errors import InvalidKey
@@ -67,6 +67,7 @@ class UserPrincipals:
             time_zone=row["time_zone"],
             user_id=user_id,
             user_windows=windows_in(row["limits"]),
+            user_storage_bytes=storage_in(row["limits"]),
             role=role,
             granted_by=user_id,
             session=session,

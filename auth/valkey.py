@@ -31,6 +31,7 @@ from auth.admission import (
     Stale,
     Verdict,
     WindowState,
+    counted_as,
 )
 from auth.pipeline import Argument, Pipeline, Reply
 from auth.plans import HOUR_S, ScopedWindows, Window
@@ -128,7 +129,8 @@ class ValkeyAdmission:
     async def admit(self, ask: Ask) -> Verdict:
         """Check, look up, reserve and write ahead, in one atomic round trip.
 
-        Raises StoreUnavailable, and Conflict when the request id is being used already.
+        Raises StoreUnavailable, and Conflict when the request id is being used already, or when
+        the answer to what was charged under its `once` is gone.
         """
         tenant = ask.principal.tenant_id
         shapes = [(scope, self._shape(windows)) for scope, windows in ask.scopes]
@@ -145,9 +147,15 @@ class ValkeyAdmission:
             _record(ask),
             orjson.dumps(ask.prices) if ask.prices else b"",
             b"" if ask.bound is None else orjson.dumps(ask.bound.nonzero()),
+            ask.once or "",
         ]
-        for scope, shape in shapes:
-            arguments += (scope, shape.encoded)
+        if ask.principal.makers:
+            arguments += [
+                each for scope, shape in shapes for each in (counted_as(scope), shape.encoded)
+            ]
+        else:
+            for scope, shape in shapes:
+                arguments += (scope, shape.encoded)
         keys = (
             f"{self._prefix}:epoch:{tenant}",
             self._reservation(ask.request_id),
@@ -182,6 +190,7 @@ class ValkeyAdmission:
                 media_type,
                 units,
                 self._cache_ttl_ms,
+                DAY_MS if cache and status in SUCCESS else 0,
             ),
         )
         return bool(settled)
@@ -290,7 +299,8 @@ class ValkeyAdmission:
 
     async def _stored(self, scope: str, windows: tuple[Window, ...]) -> Reply:
         fields = [name for w in windows for name in (field_of(w), f"{field_of(w)}:used")]
-        return await self._store.call("HMGET", f"{self._prefix}:window:{scope}", *fields)
+        name = f"{self._prefix}:window:{counted_as(scope)}"
+        return await self._store.call("HMGET", name, *fields)
 
     def _reservation(self, request_id: str) -> str:
         return f"{self._prefix}:reservation:{request_id}"
@@ -357,6 +367,8 @@ def _verdict(reply: Reply, shapes: list[tuple[str, _Shape]]) -> Verdict:
         return Stale()
     if kind == b"duplicate":
         raise Conflict("this request id is already in use")
+    if kind == b"spent":
+        raise Conflict("this was done and charged before; its answer was lost, and was too long")
     if kind == b"in_flight":
         return InFlight(extra)
     windows = _states(shapes, used, now_ms)

@@ -13,6 +13,7 @@ from auth.accounts import ApiKey, KeyGrant, Tenant
 from auth.directory import FIRST_PLAN, OPERATOR, Directory
 from auth.principal import Scope
 from cli.accounts import operator, with_directory
+from cli.limit_words import limits_of, words_of
 from cli.screen import OUT
 from core.settings import parse, state_directory
 
@@ -34,6 +35,14 @@ def create_key(
         list[str] | None, typer.Option(help="Allow only this model; repeat for several.")
     ] = None,
     requests_per_hour: Annotated[int | None, typer.Option(help="The key's own limit.")] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METER.SPAN=AMOUNT",
+            help="A limit of the key's own, as plans.yaml words them: tokens.day=50000,"
+            " money.month=25, concurrency=2, storage_gb=1. Repeat for several.",
+        ),
+    ] = None,
     expires_in_days: Annotated[float | None, typer.Option(help="Never when not given.")] = None,
 ) -> None:
     """Make a key. It is shown once."""
@@ -42,6 +51,7 @@ def create_key(
         "scopes": scope or None,
         "allowed_models": model or None,
         "requests_per_hour": requests_per_hour,
+        "limits": limits_of(limit) if limit else None,
         "expires_at": _in_days(expires_in_days),
     }
     grant = parse(KeyGrant, {k: v for k, v in said.items() if v is not None}, "the key")
@@ -62,20 +72,23 @@ def list_keys(tenant: TenantId = OPERATOR) -> None:
             more = page.has_more
         return found
 
-    table = _table("id", "name", "active", "scopes", "created", "last used", "expires")
+    table = _table("id", "name", "active", "scopes", "limits", "created", "last used", "expires")
     for key in with_directory(every, state_directory()):
         scopes = ", ".join(sorted(key.scopes))
         active = "yes" if key.is_active else "revoked"
         dates = (_date(key.created_at), _date(key.last_used_at), _date(key.expires_at))
-        table.add_row(key.id, key.name, active, scopes, *dates)
+        limits = ", ".join(words_of(key.limits, key.requests_per_hour)) or "-"
+        table.add_row(key.id, key.name, active, scopes, limits, *dates)
     OUT.print(table)
 
 
 @keys.command("revoke")
 def revoke_key(key_id: str, tenant: TenantId = OPERATOR) -> None:
-    """End a key, everywhere at once."""
-    with_directory(lambda d: d.keys.revoke(tenant, key_id), state_directory())
+    """End a key and the keys that it made, everywhere at once."""
+    _, *made = with_directory(lambda d: d.keys.revoke(tenant, key_id), state_directory())
     OUT.print(f"{key_id} is revoked.")
+    for key in made:
+        OUT.print(f"{key.id}, which it made, is revoked too.")
 
 
 @tenants.command("create")

@@ -62,7 +62,7 @@ class Batches:
     async def piece(self, job: Job, index: int) -> Outcome:
         """Some lines, several at a time; their answers go to the media store."""
         lines = await self._lines(job)
-        principal = await self._path.identify(job.api_key_id, Scope.INFERENCE)
+        principal = await self._path.identify(job.caller, Scope.INFERENCE)
         gate = asyncio.Semaphore(AT_ONCE)
         first = index * PIECE_LINES
 
@@ -85,7 +85,7 @@ class Batches:
     async def finish(self, job: Job, outcomes: list[Outcome]) -> Outcome:
         """One file of answers and one of errors, each only if there are any."""
         self._read.pop(job.id, None)
-        principal = await self._path.identify(job.api_key_id, Scope.INFERENCE)
+        principal = await self._path.identify(job.caller, Scope.INFERENCE)
         output = await self._join(job, principal, outcomes, "output")
         errors = await self._join(job, principal, outcomes, "errors")
         completed = sum(outcome["completed"] for outcome in outcomes)
@@ -128,7 +128,7 @@ class Batches:
                 endpoint="/v1/batches",
             )
             try:
-                return (await self._path.answer(call, job.api_key_id, principal)).body
+                return (await self._path.answer(call, job.caller, principal)).body
             except (LimitReached, Unavailable) as error:
                 await patience.after(error)
             # What the refused attempt left behind must not settle this one.
@@ -153,7 +153,7 @@ class Batches:
         if not lines:
             return None
         data = b"".join(orjson.dumps(line) + b"\n" for line in lines)
-        media = await self._media.put(principal.tenant_id, principal.plan, data, ANSWER_TYPE)
+        media = await self._media.put(principal, data, ANSWER_TYPE)
         return media.hash
 
     async def _join(
@@ -163,7 +163,7 @@ class Batches:
         if not names:
             return None
         data = b"".join([await self._content(job.tenant_id, name) for name in names])
-        media = await self._media.put(principal.tenant_id, principal.plan, data, ANSWER_TYPE)
+        media = await self._media.put(principal, data, ANSWER_TYPE)
         return await self._files.add(
             job.tenant_id,
             f"{job.id}_{which}.jsonl",

@@ -40,6 +40,7 @@ from ingress.realtime.places import Places
 from ingress.realtime.settings import RealtimeSettings
 from ingress.remote_media import RemoteMedia
 from ingress.routes import Services, endpoints, sockets
+from ingress.strangers import Strangers
 
 
 class GatewayArgs(GovernedArgs):
@@ -74,9 +75,8 @@ class Gateway:
             governed.hasher,
             governed.directory,
         )
-        self.path = governed.path(
-            Identifier(identity.callers, governed.hasher, forwarded=identity.forwarded)
-        )
+        identifier = Identifier(identity.callers, governed.hasher, forwarded=identity.forwarded)
+        self.path = governed.path(identifier)
         # A connection of its own: answers of many megabytes travel there, and on the other one
         # admissions would wait behind them.
         kept = Pipeline(args.stores.redis_url.resolve(), args.stores.timeout_s)
@@ -89,6 +89,7 @@ class Gateway:
             idempotency=Idempotency(
                 self.path, IdempotencyBook(kept, args.stores.prefix, args.lease_s)
             ),
+            guard=Strangers(identifier, forwarded_for=args.identity.forwarded_for),
             admission=governed.admission,
             limits=governed.limits,
             prices=governed.prices,
@@ -100,6 +101,7 @@ class Gateway:
                 "valkey": governed.check_valkey,
                 "postgresql": governed.check_postgresql,
             },
+            configuration=governed.files.files,
             files=FileBook(governed.database),
             gallery=GalleryBook(governed.database),
             jobs=JobBook(governed.database),

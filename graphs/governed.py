@@ -17,6 +17,7 @@ from auth.identify import Identifier
 from auth.isolation import TenantSalts
 from auth.keys import KeyHasher
 from auth.limits import Limits
+from auth.live_files import LiveFiles, live_plans, live_prices
 from auth.pipeline import Pipeline
 from auth.plans import read_plans
 from auth.prices import read_prices
@@ -93,6 +94,12 @@ class Governed:
         self.shared_estimates = SharedEstimates(self.estimates, self.valkey, stores.prefix)
         self.telemetry = ServeTelemetry(AccessLog(state_directory() / "logs"))
         self.turns = Turns(self.readiness, self.limits.weight, self.telemetry)
+        self.files = LiveFiles(
+            (
+                live_plans(ROOT / args.plans, self.plans, self.directory.plans_in_use),
+                live_prices(ROOT / args.prices, self.prices),
+            )
+        )
         self._args = args
 
     def path(self, identifier: IdentifierProtocol | None = None) -> RequestPath:
@@ -118,7 +125,7 @@ class Governed:
     def start(self) -> list[asyncio.Task[None]]:
         """What runs beside requests. The owner watches these tasks in its health check."""
         loop = asyncio.get_running_loop()
-        work = (self.readiness, self.telemetry, self.shared_estimates)
+        work = (self.readiness, self.telemetry, self.shared_estimates, self.files)
         return [loop.create_task(each.run()) for each in work]
 
     async def check_valkey(self) -> None:

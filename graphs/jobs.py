@@ -40,13 +40,21 @@ class JobsArgs(GovernedArgs):
 
 
 class KeyIds:
-    """Step 2 for jobs: principals by the id of the key, read anew for every call."""
+    """Step 2 for jobs: principals by the id of the key, read anew for every call.
+
+    After the id, and a space, comes who asked for the job (`auth.jobs.Job.caller`). That was
+    verified when it was asked for, and only says whom its calls are metered on.
+    """
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
 
     async def identify(self, key: str) -> Principal:
-        return await self._directory.principal_of(key)
+        key_id, _, user_id = key.partition(" ")
+        principal = await self._directory.principal_of(key_id)
+        if user_id in ("", principal.user_id) or principal.role is not None:
+            return principal
+        return principal.used_by(user_id)
 
     def forget(self, key: str, stale: Principal) -> None:
         """Nothing is remembered."""

@@ -64,8 +64,9 @@ class Ledger:
         self._writing = loop.create_task(self.writer.run())
         self._measuring = loop.create_task(LagMetrics(self.writer).run())
         patient = Database(stores.database_url.resolve(), RECONCILIATION_S, connections=1)
-        self._comparing = loop.create_task(Nightly(Reconciliation(patient)).run())
         self._counters = EngineCounters(database)
+        nightly = Nightly(Reconciliation(patient), self._counters)
+        self._comparing = loop.create_task(nightly.run())
 
     async def settle_orphan(
         self,

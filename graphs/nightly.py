@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from ray.serve import metrics
 
+from auth.engine_counters import EngineCounters
 from auth.reconciliation import Drift, Reconciliation
 from core.errors import StoreUnavailable
 
@@ -18,21 +19,27 @@ AFTER_MIDNIGHT = timedelta(minutes=30)
 """By then the calls of the day before are settled, reported and written."""
 CATCH_UP = timedelta(days=7)
 """Nights that are made up for after an installation was off."""
+KEPT = timedelta(days=62)
+"""Days that can be compared once more: `carillon reconcile --day`."""
 
 
 class Nightly:
     """Reconciles each day once, in the night after it.
 
     Args:
+        counters: what it compares the ledger with; those of long ago are forgotten.
         now: the time, UTC.
     """
 
     def __init__(
         self,
         reconciliation: Reconciliation,
+        counters: EngineCounters,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._reconciliation = reconciliation
+        self._counters = counters
+        self._pruned: date | None = None
         self._now = now
         self._drift = metrics.Gauge(
             "carillon_reconciliation_drift",
@@ -61,6 +68,9 @@ class Nightly:
             last = await self._reconciliation.publish(day)
             self._show(last)
             self._done.add(day)
+        if self._pruned != today:
+            await self._counters.prune(today - KEPT)
+            self._pruned = today
         return last
 
     async def _due(self, today: date) -> list[date]:

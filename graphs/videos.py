@@ -78,7 +78,7 @@ class Videos:
 
     async def piece(self, job: Job, index: int) -> Outcome:
         """Draw it, and put it away."""
-        principal = await self._path.identify(job.api_key_id, Scope.INFERENCE)
+        principal = await self._path.identify(job.caller, Scope.INFERENCE)
         await self._media.require_room(principal)
         await self._free_what_died(job)
         patience = Patience(job)
@@ -105,7 +105,7 @@ class Videos:
         progress = _Progress(self._book, job)
         made: Event | None = None
         try:
-            stream = await self._path.stream(call, job.api_key_id, principal)
+            stream = await self._path.stream(call, job.caller, principal)
             # To its end, which comes after what it made: then the call is settled.
             async for event in events_of(stream.pieces):
                 made = event if event["type"] == "video.completed" else made
@@ -148,9 +148,7 @@ class Videos:
     async def _keep(self, principal: Principal, made: Event) -> Outcome:
         """The files into the tenant's media; the row keeps their names."""
         kept = {
-            variant: await self._media.put(
-                principal.tenant_id, principal.plan, base64.b64decode(made[variant]), media_type
-            )
+            variant: await self._media.put(principal, base64.b64decode(made[variant]), media_type)
             for variant, media_type in VARIANTS.items()
         }
         ends = kept["video"].expires_at

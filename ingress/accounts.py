@@ -170,8 +170,9 @@ class Accounts:
     async def revoke(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.KEYS)
         key_id = exchange.http.path_params["key_id"]
-        key = await self._directory.keys.revoke(principal.tenant_id, key_id)
-        return json_response({"id": key.id, "object": "api_key", "deleted": True})
+        key, *made = await self._directory.keys.revoke(principal.tenant_id, key_id)
+        ended = [each.id for each in made]
+        return json_response({"id": key.id, "object": "api_key", "deleted": True, "made": ended})
 
     async def rotate(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.KEYS)
@@ -223,6 +224,7 @@ def key_object(key: ApiKey) -> dict[str, Any]:
         "last_used_at": timestamp(key.last_used_at),
         "revoked_at": timestamp(key.revoked_at),
         "rotated_from": key.rotated_from,
+        "parent_id": key.parent_id,
     }
 
 

@@ -82,6 +82,7 @@ class BatchEndpoints:
             "batch_",
             request.model_dump(),
             expires_at=datetime.now(UTC) + WINDOW,
+            once=exchange.next_once(),
         )
         await self._queue.enqueue(job)
         return json_response(batch_object(job))

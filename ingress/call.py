@@ -54,6 +54,8 @@ class Call:
     cache: CachePolicy = DEFAULT_CACHE_POLICY
     durable: bool = False
     """Made by a job, which makes it again when it is cut short: see `CallContext.durable`."""
+    once: str | None = None
+    """Under an `Idempotency-Key`: names the call, which is charged once however often made."""
     principal: Principal | None = None
     """Whom it was admitted for."""
     expected: WorkUnits = NO_WORK

@@ -7,20 +7,29 @@ OpenAPI document, so no route exists that the document does not know.
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from core.errors import CarillonError
+from core.errors import CarillonError, InvalidKey
 from ingress.exchange import Exchange
+from ingress.media.room import UploadRoom
 from ingress.rendering import ErrorBody, openai_body, render
 from ingress.responses import with_headers
 
 logger = logging.getLogger("ray.serve")
 
 Handler = Callable[[Exchange], Awaitable[Response]]
+
+
+class Guard(Protocol):
+    """Who watches what keys callers come with. See `ingress.strangers`."""
+
+    def check(self, exchange: Exchange) -> None: ...
+    def saw(self, exchange: Exchange) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,9 @@ class Endpoint:
         request: pydantic type of a JSON body, for the OpenAPI document.
         public: answers without credentials.
         status: of an answer that is no error.
+        guard: refuses who tries one unknown key after another, before a key is looked for.
+        room: bounds bodies in memory; the handler, or what is around it, reserves its part when it
+            knows the caller.
         shown_once: the answer holds a secret: it is never kept, not even for a retry.
     """
 
@@ -44,15 +56,24 @@ class Endpoint:
     error_body: ErrorBody = openai_body
     max_body_bytes: int = 20 * 2**20
     shown_once: bool = False
+    room: UploadRoom | None = None
+    guard: Guard | None = None
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer; every failure is rendered, none shows a traceback."""
-        exchange = Exchange(scope, receive, self.max_body_bytes)
+        exchange = Exchange(scope, receive, self.max_body_bytes, self.room)
         try:
+            if self.guard is not None:
+                self.guard.check(exchange)
             response = await self.handler(exchange)
         except CarillonError as error:
+            if self.guard is not None and isinstance(error, InvalidKey):
+                self.guard.saw(exchange)
             response = render(error, self.error_body, {})
         except Exception:
             logger.exception("unhandled error", extra={"carillon_request_id": exchange.request_id})
             response = render(CarillonError("internal error"), self.error_body, {})
+        finally:
+            if not exchange.detached:
+                exchange.release()
         await with_headers(response, exchange.headers)(scope, receive, send)

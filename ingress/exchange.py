@@ -24,6 +24,7 @@ from core.errors import (
 from core.model import Operation
 from ingress.call import CachePolicy, Call
 from ingress.catalog import Catalog, ServedModel
+from ingress.media.room import UploadRoom
 
 M = TypeVar("M", bound=BaseModel)
 TRACE_ID_LENGTH = 128
@@ -35,7 +36,13 @@ JSON_TYPES = ("", "application/json")
 class Exchange:
     """One request being answered."""
 
-    def __init__(self, scope: Scope, receive: Receive, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        max_body_bytes: int,
+        room: UploadRoom | None = None,
+    ) -> None:
         self.http = Request(scope, receive)
         self.started = time.perf_counter()
         self.request_id = f"{_RANDOM.getrandbits(ID_BITS):032x}"
@@ -44,6 +51,14 @@ class Exchange:
         self.headers: dict[str, str] = {}
         self._max_body_bytes = max_body_bytes
         self._body: bytes | None = None
+        self._room = room
+        self._held: tuple[str, int] | None = None
+        self.detached = False
+        """Whether it is worked on apart from its request, which does not end with it."""
+        self.once: str | None = None
+        """Under an `Idempotency-Key`: names what is done, once, however often it is asked for."""
+        self.calls: list[str] = []
+        """Names of the calls that were made so far, where there is a `once`."""
 
     @property
     def key(self) -> str | None:
@@ -60,6 +75,25 @@ class Exchange:
         """The route's template, for metrics and the ledger (never a caller's own text)."""
         route = self.http.scope.get("route")
         return str(self.http.scope["path"] if route is None else route.path)
+
+    def reserve(self, tenant_id: str) -> None:
+        """Take room in memory for the body, before it is read, where the endpoint bounds that.
+
+        Twice is once. Raises LimitReached when there is none.
+        """
+        if self._room is None or self._held is not None:
+            return
+        declared = self.http.headers.get("content-length", "")
+        known = declared.isascii() and declared.isdigit()
+        size = min(int(declared), self._max_body_bytes) if known else self._max_body_bytes
+        self._room.take(tenant_id, size)
+        self._held = (tenant_id, size)
+
+    def release(self) -> None:
+        """Give back what `reserve` took."""
+        if self._room is not None and self._held is not None:
+            held, self._held = self._held, None
+            self._room.give(*held)
 
     async def body(self) -> bytes:
         """The whole body, read once. Raises BodyTooLarge before reading past the limit."""
@@ -130,7 +164,17 @@ class Exchange:
             cache=CachePolicy.from_header(self.header(b"cache-control")),
             started=self.started,
             headers=self.headers,
+            once=self.next_once(),
         )
+
+    def next_once(self) -> str | None:
+        """Under an `Idempotency-Key`: the name of the next call or job, the same when the same
+        request makes it again.
+        """
+        if self.once is None:
+            return None
+        self.calls.append(f"{self.once}:{len(self.calls)}")
+        return self.calls[-1]
 
     def _too_large(self) -> BodyTooLarge:
         return BodyTooLarge(f"the body is over the limit of {self._max_body_bytes} bytes")

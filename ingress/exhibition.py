@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from auth.gallery import GalleryBook, NewItem
 from auth.media import OwnedMedia
 from auth.principal import Principal
-from auth.quota import storage_refusal
 from core.errors import CarillonError
 from ingress.media.store import MediaStore
 
@@ -64,9 +63,7 @@ class Exhibition:
         kept: list[tuple[Document, OwnedMedia]] = []
         try:
             for picture in pictures:
-                media = await self._media.put(
-                    principal.tenant_id, principal.plan, picture.data, picture.media_type
-                )
+                media = await self._media.put(principal, picture.data, picture.media_type)
                 picture.holder["media"] = media.hash
                 kept.append((picture.holder, media))
             finals = list(_finals(body, kept))
@@ -80,10 +77,9 @@ class Exhibition:
         return kept + finals
 
     async def _require_room(self, principal: Principal, new: list[_Picture]) -> None:
-        used, limit = await self._media.storage(principal.tenant_id, principal.plan)
         size = sum({picture.hash: len(picture.data) for picture in new}.values())
-        if limit is not None and used + size > limit:
-            raise storage_refusal(used, limit, size)
+        if size:
+            await self._media.require_room(principal, size)
 
     async def _hang(self, principal: Principal, body: Document, tags: Sequence[str]) -> None:
         items = [_item(principal.tenant_id, body, picture, tags) for picture in body["data"]]

@@ -19,6 +19,7 @@ from auth.plans import Meter
 from auth.prices import PriceBook
 from auth.principal import Principal, Scope
 from auth.quota import refused_for
+from auth.storage import Storage
 from auth.valkey import ValkeyAdmission, blocking
 from core.errors import CarillonError, InvalidRequest
 from core.model import ModelCard
@@ -31,6 +32,7 @@ from ingress.exchange import Exchange, call_of
 from ingress.path import RequestPath
 from ingress.readiness import Readiness
 from ingress.responses import json_response
+from ingress.standing import storage_object
 from ingress.trace import asked_window, principal_object, route_object, work_object
 from ingress.turns import MS_PER_S, NO_WAIT, Turns
 
@@ -61,6 +63,7 @@ class Explain:
         prices: PriceBook,
         readiness: Readiness,
         turns: Turns,
+        storage: Storage,
     ) -> None:
         self._path = path
         self._catalog = catalog
@@ -69,6 +72,7 @@ class Explain:
         self._prices = prices
         self._readiness = readiness
         self._turns = turns
+        self._storage = storage
 
     def endpoints(self) -> list[Endpoint]:
         return [
@@ -88,6 +92,7 @@ class Explain:
         states = await self._admission.standing(self._limits.scopes(principal))
         asked_of = [(state, reserved_of(state.window, estimate, bound, prices)) for state in states]
         full = [each for each in asked_of if _is_full(*each)]
+        storage = await self._storage.standing(principal)
         cache = await self._cache(principal, call)
         return json_response(
             {
@@ -102,6 +107,7 @@ class Explain:
                     | {"refusal": _refusal(state, room) if (state, room) in full else None}
                     for state, room in asked_of
                 ],
+                "storage": [storage_object(state) for state in storage],
                 "cache": cache,
                 "route": route_object(card, self._readiness.of(card.application_name)),
                 "queue": self._queue(card, principal, cache),

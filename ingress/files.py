@@ -16,6 +16,7 @@ from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.forms import read_form
 from ingress.media.delivery import PiecesResponse
+from ingress.media.room import UploadRoom
 from ingress.media.store import MediaStore
 from ingress.path import RequestPath
 from ingress.responses import json_response
@@ -27,17 +28,29 @@ JSONL = "application/jsonl"
 
 
 class Files:
-    """Handlers."""
+    """Handlers.
 
-    def __init__(self, path: RequestPath, files: FileBook, media: MediaStore) -> None:
+    Args:
+        room: bounds uploads in memory.
+    """
+
+    def __init__(
+        self, path: RequestPath, files: FileBook, media: MediaStore, room: UploadRoom
+    ) -> None:
         self._path = path
         self._files = files
         self._media = media
+        self._room = room
 
     def endpoints(self) -> list[Endpoint]:
         return [
             Endpoint(
-                "POST", "/v1/files", self.upload, "Upload a file", max_body_bytes=MAX_FILE_BYTES
+                "POST",
+                "/v1/files",
+                self.upload,
+                "Upload a file",
+                max_body_bytes=MAX_FILE_BYTES,
+                room=self._room,
             ),
             Endpoint("GET", "/v1/files", self.list, "This tenant's files"),
             Endpoint("GET", "/v1/files/{file_id}", self.show, "One file"),
@@ -47,13 +60,14 @@ class Files:
 
     async def upload(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.INFERENCE)
+        exchange.reserve(principal.tenant_id)
         form = await read_form(exchange)
         form.only("file")
         upload = form.file("file")
         purpose = form.fields.get("purpose")
         if purpose not in PURPOSES:
             raise InvalidRequest(f"'purpose' must be one of {', '.join(PURPOSES)}", "purpose")
-        media = await self._media.put(principal.tenant_id, principal.plan, upload.data, JSONL)
+        media = await self._media.put(principal, upload.data, JSONL)
         name = _plain(upload.name) or "file"
         return json_response(
             file_object(

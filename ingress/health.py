@@ -4,11 +4,12 @@ Place in the path: beside it; neither authenticates, admits nor charges. `/healt
 balancers and says nothing that a stranger should not know; `/status` is for operators.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.responses import Response
 
+from auth.live_files import LiveFile
 from auth.principal import Scope
 from core.errors import CarillonError
 from ingress.catalog import Catalog
@@ -32,12 +33,14 @@ class Health:
         readiness: Readiness,
         checks: Mapping[str, Check],
         ledger: Callable[[], Awaitable[dict[str, Any]]],
+        configuration: Sequence[LiveFile] = (),
     ) -> None:
         self._path = path
         self._catalog = catalog
         self._readiness = readiness
         self._checks = checks
         self._ledger = ledger
+        self._configuration = configuration
 
     def endpoints(self) -> list[Endpoint]:
         return [
@@ -46,8 +49,13 @@ class Health:
         ]
 
     async def health(self, exchange: Exchange) -> Response:
-        """200 while requests can be served; 503 when a store is away."""
+        """200 while requests can be served; 503 when a store is away.
+
+        A file that is not taken over is told and changes nothing: what held before it holds.
+        """
         services = await self._stores()
+        for file in self._configuration:
+            services[file.path.name] = "healthy" if file.is_current else "outdated"
         for model in self._catalog:
             services[model.card.id] = self._model(model.card.application_name)
         healthy = all(services[name] == "healthy" for name in self._checks)
@@ -71,6 +79,14 @@ class Health:
                 "models": {m.card.id: m.card.application_name for m in self._catalog},
                 "stores": await self._stores(),
                 "ledger": await self._ledger(),
+                "configuration": {
+                    file.path.name: {
+                        "current": file.is_current,
+                        "read_at": int(file.read_at),
+                        "error": file.error,
+                    }
+                    for file in self._configuration
+                },
                 "known_at": int(self._readiness.known_at),
             }
         )

@@ -4,7 +4,8 @@ Place in the path: around the handler of every POST that needs credentials. The 
 key does the work, detached from its caller: when the caller goes away, the work goes on and its
 answer is kept, because the retry will ask for it. A retry gets the same answer, streams included,
 with `idempotency-replayed: true`, and is charged nothing. The same key with another body is a 409.
-Failures are not kept: a retry tries.
+Failures are not kept: a retry tries. A gateway may die after a call was charged and before its
+answer is kept: settlement remembers the call's reply with the charge, so the retry gets that.
 """
 
 import asyncio
@@ -68,18 +69,22 @@ class Idempotency:
         if not 0 < len(key) <= LONGEST_KEY or not key.isprintable():
             raise InvalidRequest(f"'{HEADER}' must be 1 to {LONGEST_KEY} printable characters")
         principal = await self._path.recognise(exchange.key)
+        exchange.reserve(principal.tenant_id)
         name = _name(principal, key)
         fingerprint = await _fingerprint(exchange)
         claimed = await self._claimed(name, fingerprint, exchange.request_id)
         if claimed is not None:
             return _replayed(claimed)
-        work = _Work(self._book, name, exchange.request_id, shown_once=endpoint.shown_once)
+        exchange.once = f"{name}:{fingerprint.hex()}"
+        exchange.detached = True
+        work = _Work(self._book, name, exchange, shown_once=endpoint.shown_once)
         # Apart from the request, also in context: Serve cancels what belongs to a lost request.
         task = asyncio.get_running_loop().create_task(
-            work.run(endpoint.handler, exchange), context=contextvars.Context()
+            work.run(endpoint.handler), context=contextvars.Context()
         )
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        task.add_done_callback(lambda _: exchange.release())
         return await asyncio.shield(task)
 
     async def _claimed(self, name: str, fingerprint: bytes, owner: str) -> bytes | None:
@@ -105,18 +110,21 @@ class Idempotency:
 class _Work:
     """One request being answered on behalf of all that carry its key."""
 
-    def __init__(self, book: IdempotencyBook, name: str, owner: str, *, shown_once: bool) -> None:
+    def __init__(
+        self, book: IdempotencyBook, name: str, exchange: Exchange, *, shown_once: bool
+    ) -> None:
         self._book = book
         self._name = name
-        self._owner = owner
+        self._exchange = exchange
+        self._owner = exchange.request_id
         self._shown_once = shown_once
         self._renewing = asyncio.get_running_loop().create_task(self._renew())
         self._pumping: asyncio.Task[None] | None = None
 
-    async def run(self, handler: Handler, exchange: Exchange) -> Response:
+    async def run(self, handler: Handler) -> Response:
         """The handler's response; of a stream, one that is kept to its end."""
         try:
-            response = await handler(exchange)
+            response = await handler(self._exchange)
         except BaseException:
             await self._end(None)
             raise
@@ -157,7 +165,7 @@ class _Work:
             if kept is None:
                 await self._book.give_up(self._name, self._owner)
             else:
-                await self._book.keep(self._name, self._owner, kept)
+                await self._book.keep(self._name, self._owner, kept, self._exchange.calls)
 
     async def _renew(self) -> None:
         while True:

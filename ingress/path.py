@@ -325,6 +325,7 @@ class RequestPath:
                 "currency": self._prices.currency,
             },
             prices=self._prices.of(card.id),
+            once=call.once,
         )
 
     def reserved(self, principal: Principal, model_id: str, bound: WorkUnits) -> WorkUnits:
@@ -358,7 +359,7 @@ class RequestPath:
             response_time_ms=call.elapsed_ms(),
             ttft_ms=ttft_ms,
             device_s=device_s,
-            cache=reply if ask.cache_key else None,
+            cache=reply if ask.cache_key or ask.once else None,
         )
         await self._close(call, settlement)
 

@@ -4,8 +4,8 @@ Place in the path: between the gateway, which owns stores and clients, and the d
 own handlers. A family of models gets its line here. It decides nothing about a request.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from auth.directory import Directory
@@ -15,6 +15,7 @@ from auth.identity import Identity
 from auth.jobs import JobBook
 from auth.ledger import LedgerWriter
 from auth.limits import Limits
+from auth.live_files import LiveFile
 from auth.prices import PriceBook
 from auth.receipts import ReceiptSigner
 from auth.reconciliation import Reconciliation
@@ -27,9 +28,9 @@ from ingress.audio import AudioEndpoints
 from ingress.batches import BatchEndpoints
 from ingress.catalog import Catalog
 from ingress.cluster import ClusterEndpoints
-from ingress.endpoint import Endpoint
+from ingress.endpoint import Endpoint, Guard
 from ingress.explain import Explain
-from ingress.files import Files
+from ingress.files import MAX_FILE_BYTES, Files
 from ingress.forecast import ForecastEndpoints
 from ingress.fraud import FraudEndpoints
 from ingress.gallery import Gallery
@@ -42,6 +43,7 @@ from ingress.job_kind import JobQueue
 from ingress.market import MarketEndpoints
 from ingress.media.delivery import Delivery
 from ingress.media.library import Library
+from ingress.media.room import UploadRoom
 from ingress.media.store import MediaStore
 from ingress.openai import OpenAI
 from ingress.path import RequestPath
@@ -82,6 +84,7 @@ class Services:
     usage: Usage
     receipts: ReceiptSigner
     idempotency: Idempotency
+    guard: Guard
     admission: ValkeyAdmission
     limits: Limits
     prices: PriceBook
@@ -91,6 +94,8 @@ class Services:
     turns: Turns
     checks: Mapping[str, Callable[[], Awaitable[None]]]
     """By store: returns when it answers, raises CarillonError when it does not."""
+    configuration: Sequence[LiveFile]
+    """Files that are read again when they change."""
     files: FileBook
     gallery: GalleryBook
     jobs: JobBook
@@ -107,8 +112,15 @@ class Services:
 
 def endpoints(catalog: Catalog, services: Services) -> list[Endpoint]:
     """All routes for the models of `catalog`, hottest first."""
-    once = services.idempotency.applied
-    return [once(endpoint) for part in _parts(catalog, services) for endpoint in part.endpoints()]
+    parts = (part.endpoints() for part in _parts(catalog, services))
+    return [_applied(endpoint, services) for part in parts for endpoint in part]
+
+
+def _applied(endpoint: Endpoint, services: Services) -> Endpoint:
+    """With what is around every handler."""
+    if endpoint.public:
+        return endpoint
+    return replace(services.idempotency.applied(endpoint), guard=services.guard)
 
 
 def sockets(catalog: Catalog, services: Services) -> list[SocketEndpoint]:
@@ -120,7 +132,8 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
     path = services.path
     openai = OpenAI(path, catalog, services.remote)
     accounts = Accounts(path, services.directory)
-    usage = UsageEndpoints(path, services.usage, services.admission, services.limits)
+    storage = services.media.storage
+    usage = UsageEndpoints(path, services.usage, services.admission, services.limits, storage)
     administration = Administration(
         path, services.usage, services.admission, services.ledger, services.reconciliation
     )
@@ -146,12 +159,21 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
         services.prices,
         services.readiness,
         services.turns,
+        storage,
     )
     yield administration
-    yield Health(path, catalog, services.readiness, services.checks, administration.ledger_lag)
+    yield Health(
+        path,
+        catalog,
+        services.readiness,
+        services.checks,
+        administration.ledger_lag,
+        services.configuration,
+    )
     yield Delivery(services.media)
-    yield Library(path, services.media, services.upload_bytes)
-    yield Files(path, services.files, services.media)
+    room = UploadRoom.of_largest(max(services.upload_bytes, MAX_FILE_BYTES))
+    yield Library(path, services.media, services.upload_bytes, room)
+    yield Files(path, services.files, services.media, room)
     yield BatchEndpoints(path, services.files, services.jobs, services.queue)
     yield ClusterEndpoints(path, catalog, services.readiness, services.decisions)
     yield Aliases(path, catalog, openai, accounts, usage, administration)

@@ -7,6 +7,7 @@ from typing import Any
 
 from auth.admission import WindowState
 from auth.plans import NANO, LimitSet, Meter
+from auth.storage import StorageState
 
 
 def window_object(state: WindowState, asked: int | None = None) -> dict[str, Any]:
@@ -30,6 +31,13 @@ def window_object(state: WindowState, asked: int | None = None) -> dict[str, Any
     }
 
 
+def storage_object(state: StorageState) -> dict[str, Any]:
+    """One limit of storage, which is none for some, in bytes."""
+    left = None if state.limit is None else max(0, state.limit - state.used)
+    amounts = {"limit": state.limit, "used": state.used, "remaining": left}
+    return {"scope": state.scope, "meter": "storage_bytes", **amounts}
+
+
 def limits_object(limits: LimitSet | None) -> dict[str, Any] | None:
     """Own limits of a key or a user, as plans.yaml writes them; None is none."""
     if limits is None:
@@ -37,4 +45,6 @@ def limits_object(limits: LimitSet | None) -> dict[str, Any] | None:
     shown = limits.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     for span, amount in shown.get("money", {}).items():
         shown["money"][span] = float(amount)
+    if "storage_gb" in shown:
+        shown["storage_gb"] = float(shown["storage_gb"])
     return shown

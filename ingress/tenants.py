@@ -13,7 +13,7 @@ from auth.accounts import PlainText, Tenant
 from auth.email import normalized
 from auth.identity import Identity
 from auth.invitations import Invitation, IssuedInvitation
-from auth.members import Member
+from auth.members import Member, MemberEdit
 from auth.plans import LimitSet
 from auth.principal import Role, Scope
 from ingress.accounts import page_of, timestamp
@@ -115,12 +115,8 @@ class TenantEndpoints:
     async def change_member(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.MEMBERS)
         request = await exchange.parse(MemberChange)
-        user_id = _user_id(exchange)
-        member = await self._members.find(principal.tenant_id, user_id)
-        if "limits" in request.model_fields_set:
-            member = await self._members.set_limits(principal, user_id, request.limits)
-        if request.role is not None:
-            member = await self._members.set_role(principal, user_id, request.role)
+        edit = MemberEdit(request.role, request.limits, "limits" in request.model_fields_set)
+        member = await self._members.change(principal, _user_id(exchange), edit)
         return json_response(member_object(member))
 
     async def remove(self, exchange: Exchange) -> Response:

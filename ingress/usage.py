@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from auth.limits import Limits
 from auth.principal import Principal, Scope
+from auth.storage import Storage
 from auth.usage import By, Usage, UsageTotals
 from auth.valkey import ValkeyAdmission
 from core.errors import InvalidRequest
@@ -20,7 +21,7 @@ from ingress.exchange import Exchange
 from ingress.path import RequestPath, Stream
 from ingress.rendering import openai_body
 from ingress.responses import StreamResponse, json_response
-from ingress.standing import window_object
+from ingress.standing import storage_object, window_object
 from ingress.usage_csv import CSV_TYPE, csv_pieces
 
 DEFAULT_DAYS = 30
@@ -31,12 +32,18 @@ class UsageEndpoints:
     """Handlers over the ledger's totals and the store's windows."""
 
     def __init__(
-        self, path: RequestPath, usage: Usage, admission: ValkeyAdmission, limits: Limits
+        self,
+        path: RequestPath,
+        usage: Usage,
+        admission: ValkeyAdmission,
+        limits: Limits,
+        storage: Storage,
     ) -> None:
         self._path = path
         self._usage = usage
         self._admission = admission
         self._limits = limits
+        self._storage = storage
 
     def endpoints(self) -> list[Endpoint]:
         return [
@@ -57,6 +64,7 @@ class UsageEndpoints:
     ) -> dict[str, Any]:
         """The whole standing of one tenant."""
         windows = await self._admission.standing(self._limits.scopes(principal))
+        storage = await self._storage.standing(principal)
         summary = await self._usage.summary(principal.tenant_id, since, until)
         return {
             "object": "usage",
@@ -64,6 +72,7 @@ class UsageEndpoints:
             "key_id": principal.key_id,
             "plan": principal.plan,
             "windows": [window_object(state) for state in windows],
+            "storage": [storage_object(state) for state in storage],
             "since": int(since.timestamp()),
             "until": int(until.timestamp()),
             "totals": totals_object(summary.totals),
@@ -117,10 +126,15 @@ def totals_object(totals: UsageTotals) -> dict[str, Any]:
 
 
 def period_of(exchange: Exchange) -> tuple[datetime, datetime]:
-    """The last `?days=` days, 30 when not said. Raises InvalidRequest."""
+    """The last `?days=` days, 30 when not said, from a quarter of an hour's beginning on. Raises
+    InvalidRequest.
+    """
     days = exchange.http.query_params.get("days", str(DEFAULT_DAYS))
     if not (days.isascii() and days.isdigit()) or not 1 <= int(days[:5]) <= MAX_DAYS:
         raise InvalidRequest(f"'days' must be between 1 and {MAX_DAYS}", "days")
     until = datetime.now(UTC)
+    since = until - timedelta(days=int(days[:5]))
+    # Totals are kept by quarter of an hour.
+    since = since.replace(minute=since.minute // 15 * 15, second=0, microsecond=0)
     # A moment ahead, so that what was recorded just now by another clock is inside.
-    return until - timedelta(days=int(days[:5])), until + timedelta(minutes=1)
+    return since, until + timedelta(minutes=1)

@@ -62,7 +62,9 @@ class VideoAliases:
         principal = await self._path.authorize(exchange.key, Scope.INFERENCE)
         request = await exchange.parse(GenerateVideoRequest)
         cache = CachePolicy.from_header(exchange.http.headers.get("cache-control"))
-        video = video_object(await self._jobs.begin(principal, request.as_video(), cache))
+        once = exchange.next_once()
+        job = await self._jobs.begin(principal, request.as_video(), cache, once=once)
+        video = video_object(job)
         return json_response(
             {
                 "success": True,

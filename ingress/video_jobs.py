@@ -55,11 +55,13 @@ class VideoJobs:
         document: dict[str, Any],
         cache: CachePolicy,
         source: str | None = None,
+        once: str | None = None,
     ) -> Job:
         """A new job, handed over.
 
         Args:
             source: id of the video that it is a remix of.
+            once: names it: the same is begun once (`JobBook.add`).
 
         Raises:
             InvalidRequest, UnknownParameter, ModelNotFound, ModelForbidden, StorageFull,
@@ -84,13 +86,18 @@ class VideoJobs:
         }
         ends = datetime.now(UTC) + PATIENCE
         job = await self._book.add(
-            principal, KIND, "video_", written, model.card.id, expires_at=ends
+            principal, KIND, "video_", written, model.card.id, expires_at=ends, once=once
         )
         await self._queue.enqueue(job)
         return job
 
     async def remix(
-        self, principal: Principal, source: Job, prompt: str, cache: CachePolicy
+        self,
+        principal: Principal,
+        source: Job,
+        prompt: str,
+        cache: CachePolicy,
+        once: str | None = None,
     ) -> Job:
         """The same settings, seed and first picture with another prompt."""
         if source.status is not JobStatus.COMPLETED:
@@ -103,7 +110,7 @@ class VideoJobs:
             except NotFound as error:
                 raise NotFound("the picture that the video began with has expired") from error
             document["input_reference"] = await self._media.read(media)
-        return await self.begin(principal, document, cache, source.id)
+        return await self.begin(principal, document, cache, source.id, once)
 
     async def cancel(self, principal: Principal, video_id: str) -> Job:
         """Stop it where it is. Raises NotFound, Conflict for one that ended."""
@@ -135,9 +142,7 @@ class VideoJobs:
         if request.input_reference is None:
             return None
         media_type = MEDIA_TYPES[picture_header(request.input_reference).format]
-        media = await self._media.put(
-            principal.tenant_id, principal.plan, request.input_reference, media_type
-        )
+        media = await self._media.put(principal, request.input_reference, media_type)
         return media.hash
 
     async def _forget(self, tenant_id: str, blob: str) -> None:

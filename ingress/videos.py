@@ -84,13 +84,16 @@ class VideoEndpoints:
     async def create(self, exchange: Exchange) -> Response:
         principal = await self._principal(exchange)
         document = await self._forms.document(exchange, principal)
-        return _answer(exchange, await self._jobs.begin(principal, document, _cache(exchange)))
+        once = exchange.next_once()
+        job = await self._jobs.begin(principal, document, _cache(exchange), once=once)
+        return _answer(exchange, job)
 
     async def remix(self, exchange: Exchange) -> Response:
         principal = await self._principal(exchange)
         request = await exchange.parse(RemixRequest)
         source = await self._own(exchange, principal)
-        job = await self._jobs.remix(principal, source, request.prompt, _cache(exchange))
+        once = exchange.next_once()
+        job = await self._jobs.remix(principal, source, request.prompt, _cache(exchange), once)
         return _answer(exchange, job)
 
     async def list(self, exchange: Exchange) -> Response:

@@ -6,12 +6,13 @@
 --       6 lease ms   7 cache key or ''   8 '1' to read the cache   9 '1' to share a running request
 --       10 JSON of the usage record   11 JSON of the prices or ''
 --       12 JSON of the most units it may take, which budgets reserve, or '' for no more
---       13.. per scope: its name, JSON [seconds of its longest window,
+--       13 name of the call among those that are charged once, or ''
+--       14.. per scope: its name, JSON [seconds of its longest window,
 --            [[field, span, limit, meter, 1 to watch only, 1 for a budget]]]
 -- Reply {verdict, now ms, extra, used...}: `used` per window, in the order given, as it stands
---       after this step; extra is the cached entry, the milliseconds to wait, or the windows that
---       are full, as [number, amount asked for]: of a refusal those that hold, of an admission
---       those that are only watched.
+--       after this step, or nothing for `spent`; extra is the cached entry, the milliseconds to wait,
+--       or the windows that are full, as [number, amount asked for]: of a refusal those that hold, of
+--       an admission those that are only watched.
 --
 -- The server's clock decides, so gateways need not agree on theirs. Keys are derived from the
 -- prefix: one server, or a primary with replicas; not Valkey Cluster.
@@ -19,6 +20,7 @@
 local prefix, id, tenant, epoch = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local units, lease_ms = cjson.decode(ARGV[5]), tonumber(ARGV[6])
 local cache_key, read_cache, share, record = ARGV[7], ARGV[8] == '1', ARGV[9] == '1', ARGV[10]
+local once = ARGV[13]
 local prices = ARGV[11] ~= '' and cjson.decode(ARGV[11]) or nil
 local amount_of = metered(units, prices)
 local most_of = ARGV[12] ~= '' and metered(cjson.decode(ARGV[12]), prices) or amount_of
@@ -34,7 +36,7 @@ if redis.call('EXISTS', KEYS[2]) == 1 then return {'duplicate', now, false} end
 -- charged, the request itself, is held first; the rest only when there is work to do.
 local scopes, used = {}, {}
 local full = {requests = {}, work = {}, watched = {}}
-for a = 13, #ARGV, 2 do
+for a = 14, #ARGV, 2 do
   local key = prefix .. ':window:' .. ARGV[a]
   local longest, windows = unpack(cjson.decode(ARGV[a + 1]))
   if #windows > 0 then
@@ -89,9 +91,23 @@ local function charge(with_work)
     end
     if #values > 0 then redis.call('HSET', scope[1], unpack(values)) end
     -- Kept longer than any cache entry, so that `volatile-ttl` eviction takes those first.
-    redis.call('EXPIRE', scope[1], math.max(2 * scope[3], 172800))
+    -- Never sooner than before: whom the windows are of may have longer ones than who is held to them.
+    local ttl = math.max(2 * scope[3], 172800)
+    if redis.call('EXPIRE', scope[1], ttl, 'GT') == 0 and redis.call('TTL', scope[1]) == -1 then
+      redis.call('EXPIRE', scope[1], ttl)
+    end
   end
   return charges
+end
+
+-- What was charged under this name is not charged again, and needs no room: whoever answered died
+-- before the caller had the answer.
+if once ~= '' then
+  local spent = redis.call('HMGET', prefix .. ':once:' .. once, 'done', 'body', 'media_type', 'units')
+  if spent[1] then
+    if not spent[2] then return {'spent', now, false} end
+    return answer('hit', {spent[2], spent[3], spent[4]})
+  end
 end
 
 if #full.requests > 0 then return answer('refused', refused()) end
@@ -124,7 +140,7 @@ end
 
 local charges = charge(true)
 redis.call('HSET', KEYS[2], 'tenant', tenant, 'cache_key', cache_key, 'flight', flight,
-  'admitted_at', now, 'charges', cmsgpack.pack(charges), 'prices', ARGV[11], 'record', record)
+  'admitted_at', now, 'charges', cmsgpack.pack(charges), 'prices', ARGV[11], 'record', record, 'once', once)
 redis.call('ZADD', KEYS[3], now + lease_ms, id)
 if flight ~= '' then redis.call('SET', flight, id, 'PX', lease_ms) end
 redis.call('XADD', KEYS[4], '*', 'event', 'admitted', 'id', id, 'at', now,

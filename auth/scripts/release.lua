@@ -26,7 +26,7 @@ end
 -- among them, or nil when it was ended before.
 local function release(reservation_key, leases, id, units_of, refund_request, now_s)
   local names = {'tenant', 'cache_key', 'flight', 'admitted_at', 'charges', 'record', 'so_far',
-    'prices'}
+    'prices', 'once'}
   local stored = redis.call('HMGET', reservation_key, unpack(names))
   redis.call('ZREM', leases, id)
   if not stored[5] then return nil end

@@ -4,7 +4,7 @@
 -- KEYS  1 reservation   2 leases   3 usage stream
 -- ARGV  1 key prefix   2 request id   3 JSON of the actual units   4 '1' to give the request back too
 --       5 JSON of the settlement   6 cache body or ''   7 its media type   8 JSON of its units
---       9 cache TTL ms
+--       9 cache TTL ms   10 ms for which a call that is charged once is remembered, 0 for not at all
 -- Reply 1, or 0 when it was settled before (nothing changes then).
 
 local prefix, id, units = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
@@ -26,6 +26,17 @@ if ARGV[6] ~= '' and facts.cache_key ~= '' then
     redis.call('SADD', prefix .. ':cache-tenants', tenant)
     redis.call('HINCRBY', prefix .. ':cache-stats:' .. tenant, 'stored', 1)
   end
+end
+
+-- With the charge, so that nobody can die between them. A reply that is too long for the cache is not
+-- kept here either; that it was charged is.
+if facts.once and facts.once ~= '' and tonumber(ARGV[10]) > 0 then
+  local spent = prefix .. ':once:' .. facts.once
+  redis.call('HSET', spent, 'done', 1)
+  if ARGV[6] ~= '' then
+    redis.call('HSET', spent, 'body', ARGV[6], 'media_type', ARGV[7], 'units', ARGV[8])
+  end
+  redis.call('PEXPIRE', spent, ARGV[10])
 end
 
 redis.call('XADD', KEYS[3], '*', 'event', 'settled', 'id', id, 'at', now,

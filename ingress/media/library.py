@@ -22,9 +22,8 @@ from ingress.media.room import UploadRoom
 from ingress.media.store import MediaStore
 from ingress.path import RequestPath
 from ingress.responses import json_response
+from ingress.standing import storage_object
 
-UPLOADS_AT_ONCE = 8
-"""Largest uploads that may be in memory together; a tenant has a quarter of it."""
 ORDERS = ("asc", "desc")
 
 
@@ -33,13 +32,16 @@ class Library:
 
     Args:
         upload_bytes: largest upload.
+        room: bounds uploads in memory.
     """
 
-    def __init__(self, path: RequestPath, store: MediaStore, upload_bytes: int) -> None:
+    def __init__(
+        self, path: RequestPath, store: MediaStore, upload_bytes: int, room: UploadRoom
+    ) -> None:
         self._path = path
         self._store = store
         self._upload_bytes = upload_bytes
-        self._room = UploadRoom(UPLOADS_AT_ONCE * upload_bytes, UPLOADS_AT_ONCE // 4 * upload_bytes)
+        self._room = room
 
     def endpoints(self) -> list[Endpoint]:
         return [
@@ -50,6 +52,7 @@ class Library:
                 "Upload media: a form with a `file`, or the bytes",
                 status=201,
                 max_body_bytes=self._upload_bytes,
+                room=self._room,
             ),
             Endpoint("GET", "/v1/media", self.list, "This tenant's media, newest first"),
             Endpoint("GET", "/v1/media/{hash}", self.show, "One of them, with a fresh URL"),
@@ -58,8 +61,8 @@ class Library:
 
     async def upload(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.INFERENCE)
-        with self._room.hold(principal.tenant_id, self._declared_size(exchange)):
-            media = await self._keep(principal, await _content(exchange))
+        exchange.reserve(principal.tenant_id)
+        media = await self._keep(principal, await _content(exchange))
         return json_response(self._object(media, exchange), 201)
 
     async def list(self, exchange: Exchange) -> Response:
@@ -73,7 +76,7 @@ class Library:
         page = await self._store.page(
             principal.tenant_id, after, limit, oldest_first=order == "asc"
         )
-        used, allowed = await self._store.storage(principal.tenant_id, principal.plan)
+        storage = await self._store.storage.standing(principal)
         data = [self._object(media, exchange) for media in page.items]
         return json_response(
             {
@@ -82,7 +85,11 @@ class Library:
                 "first_id": data[0]["id"] if data else None,
                 "last_id": data[-1]["id"] if data else None,
                 "has_more": page.has_more,
-                "storage": {"used_bytes": used, "limit_bytes": allowed},
+                "storage": {
+                    "used_bytes": storage[0].used,
+                    "limit_bytes": storage[0].limit,
+                    "by_scope": [storage_object(state) for state in storage],
+                },
             }
         )
 
@@ -101,13 +108,7 @@ class Library:
         kind = sniff(data)
         if kind is None:
             raise UnsupportedMediaType(f"send {UPLOADABLE}: this is none of them", "file")
-        return await self._store.put(principal.tenant_id, principal.plan, data, kind.media_type)
-
-    def _declared_size(self, exchange: Exchange) -> int:
-        declared = exchange.http.headers.get("content-length", "")
-        if not (declared.isascii() and declared.isdigit()):
-            return self._upload_bytes
-        return min(int(declared), self._upload_bytes)
+        return await self._store.put(principal, data, kind.media_type)
 
     def _object(self, media: OwnedMedia, exchange: Exchange) -> dict[str, Any]:
         signed = self._store.signed(media)

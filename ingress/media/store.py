@@ -26,7 +26,8 @@ from auth.media import MediaOwnership, OwnedMedia
 from auth.plans import Plans
 from auth.principal import Principal
 from auth.quota import storage_refusal
-from core.errors import CarillonError, InvalidRequest, NotFound, SettingsError
+from auth.storage import Storage
+from core.errors import CarillonError, InvalidRequest, NotFound
 from ingress.media.blobs import Blobs
 from ingress.media.naming import hash_in, media_name
 from ingress.media.signing import SignedUrl, UrlSigner
@@ -71,7 +72,7 @@ class MediaStore:
         self._blobs = blobs
         self._ownership = ownership
         self._signer = signer
-        self._plans = plans
+        self.storage = Storage(ownership, plans)
         self._public_url = public_url
         self._purges = purges
         self._now = now
@@ -87,19 +88,22 @@ class MediaStore:
                 without either, the URL is a path.
 
         Raises:
-            StorageFull: the tenant's plan has no room for it.
+            StorageFull: the tenant's plan, or a limit of its own, has no room for it.
         """
-        media = await self.put(principal.tenant_id, principal.plan, data, media_type)
+        media = await self.put(principal, data, media_type)
         return self.url(media, origin)
 
-    async def require_room(self, principal: Principal) -> None:
-        """Raise StorageFull when nothing more fits: to ask before work that ends in `publish`."""
-        used, limit = await self.storage(principal.tenant_id, principal.plan)
-        if limit is not None and used >= limit:
-            raise storage_refusal(used, limit)
+    async def require_room(self, principal: Principal, size: int = 0) -> None:
+        """Raise StorageFull when nothing more fits, or not `size` bytes: to ask before work that
+        ends in `publish`.
+        """
+        for state in await self.storage.standing(principal):
+            if not state.has_room(size or 1):
+                raise storage_refusal(state, size)
 
-    async def put(self, tenant_id: str, plan: str, data: bytes, media_type: str) -> OwnedMedia:
-        """Keep `data` for a tenant, as long as its plan says. The same bytes are kept once.
+    async def put(self, principal: Principal, data: bytes, media_type: str) -> OwnedMedia:
+        """Keep `data` for a tenant, as long as its plan says. The same bytes are kept once, and
+        count for whoever stored them first.
 
         Raises:
             StorageFull, InvalidRequest (nothing to keep)
@@ -107,7 +111,7 @@ class MediaStore:
         if not data:
             raise InvalidRequest("media cannot be empty")
         # Carried to its end even if the caller goes away: a half-written blob has no owner.
-        keeping = asyncio.ensure_future(self._keep(tenant_id, plan, data, media_type))
+        keeping = asyncio.ensure_future(self._keep(principal, data, media_type))
         self._background.add(keeping)
         keeping.add_done_callback(self._background.discard)
         return await asyncio.shield(keeping)
@@ -139,10 +143,6 @@ class MediaStore:
     ) -> Page[OwnedMedia]:
         """A tenant's media, newest first unless said."""
         return await self._ownership.page(tenant_id, after, limit, oldest_first=oldest_first)
-
-    async def storage(self, tenant_id: str, plan: str) -> tuple[int, int | None]:
-        """Bytes used, and bytes that the plan allows (None is no limit)."""
-        return await self._ownership.storage(tenant_id), self._terms(plan)[1]
 
     async def delete(self, tenant_id: str, blob: str) -> None:
         """End a tenant's ownership, at once and in caches; other owners keep theirs.
@@ -191,11 +191,11 @@ class MediaStore:
         await self._blobs.sweep_drafts()
         return gone
 
-    async def _keep(self, tenant_id: str, plan: str, data: bytes, media_type: str) -> OwnedMedia:
+    async def _keep(self, principal: Principal, data: bytes, media_type: str) -> OwnedMedia:
+        tenant_id, limits = principal.tenant_id, self.storage.limits(principal)
         blob = await asyncio.to_thread(_digest, data)
-        owner = self._signer.owner(tenant_id)
-        ends, limit = self._terms(plan)
-        await self._ownership.claim(tenant_id, blob, owner, media_type, len(data), ends, limit)
+        owner, ends = self._signer.owner(tenant_id), self._ends(principal.plan)
+        await self._ownership.claim(tenant_id, blob, owner, media_type, len(data), ends, limits)
         try:
             await self._blobs.write(blob, data)
         except CarillonError:
@@ -221,14 +221,10 @@ class MediaStore:
             return False
         return True
 
-    def _terms(self, plan: str) -> tuple[datetime | None, int | None]:
-        """Until when a plan keeps media, and how many bytes. None is without end."""
-        terms = self._plans.get(plan)
-        if terms is None:
-            raise SettingsError(f"the plan '{plan}' is in use but not in plans.yaml")
-        days = terms.retention_days
-        ends = None if days is None else self._now() + timedelta(days=days)
-        return ends, terms.storage_bytes
+    def _ends(self, plan: str) -> datetime | None:
+        """Until when a plan keeps media; None is without end."""
+        days = self.storage.plan(plan).retention_days
+        return None if days is None else self._now() + timedelta(days=days)
 
 
 def _digest(data: bytes) -> str:

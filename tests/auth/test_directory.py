@@ -117,12 +117,12 @@ async def test_a_revoked_key_is_invalid_and_revoking_again_changes_nothing(
     directory: Directory, tenant: Tenant, key: str
 ):
     key_id = key.split("-")[1]
-    revoked = await directory.keys.revoke(tenant.id, key_id)
+    (revoked,) = await directory.keys.revoke(tenant.id, key_id)
     assert revoked.revoked_at is not None
     assert not revoked.is_active
     with pytest.raises(InvalidKey):
         await directory.principal_for(key)
-    assert (await directory.keys.revoke(tenant.id, key_id)).revoked_at == revoked.revoked_at
+    assert (await directory.keys.revoke(tenant.id, key_id))[0].revoked_at == revoked.revoked_at
 
 
 async def test_another_tenants_key_is_not_found(directory: Directory, tenant: Tenant, key: str):

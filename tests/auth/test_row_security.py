@@ -104,6 +104,14 @@ async def fill(connection: Connection, tenant: str) -> None:
             *(tenant, blob),
         ),
         ("INSERT INTO media_storage VALUES ($1, 1)", tenant),
+        ("INSERT INTO media_holders VALUES ($1, $2, 1)", tenant, own),
+        (
+            (
+                "INSERT INTO usage_totals VALUES"
+                " ($1, $3, 'k', 'm', $2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)"
+            ),
+            *(tenant, own, FAR),
+        ),
         (
             (
                 "INSERT INTO gallery_items"

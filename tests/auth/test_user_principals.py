@@ -11,7 +11,7 @@ from auth.database import Database
 from auth.directory import Directory
 from auth.epochs import Epochs
 from auth.keys import KeyHasher
-from auth.members import Members, add_member
+from auth.members import MemberEdit, Members, add_member
 from auth.pipeline import Pipeline
 from auth.principal import Principal, Role, Scope
 from auth.roles import SCOPES, require_rank
@@ -59,7 +59,7 @@ async def test_every_change_renews_the_epoch(
     members = Members(database, directory.announce, directory.plans)
     users = Users(database, directory.announce)
     seen = {await directory.epoch(tenant.id)}
-    await members.set_role(owner, user.id, Role.ADMIN)
+    await members.change(owner, user.id, MemberEdit(Role.ADMIN))
     seen.add(await directory.epoch(tenant.id))
     await users.set_active(user.id, active=False)
     seen.add(await directory.epoch(tenant.id))

@@ -20,6 +20,7 @@ from auth.admission import (
     Stale,
     Verdict,
     WindowState,
+    counted_as,
 )
 from auth.amounts import amount_of, reserved_of
 from auth.plans import Meter, ScopedWindows, Window
@@ -81,11 +82,16 @@ class InMemoryAdmission:
     counters: dict[Counter, tuple[int, int]] = field(default_factory=dict)
     """When its span began, and the count."""
 
+    once: dict[str, CachedReply] = field(default_factory=dict)
+    """Replies to what is charged once."""
+
     async def admit(self, ask: Ask) -> Verdict:
         if self.epochs[ask.principal.tenant_id] != ask.principal.epoch:
             return Stale()
         if ask.request_id in self.reservations:
             raise Conflict("this request id is already in use")
+        if ask.once in self.once:
+            return Hit(self._states(ask.scopes), self.once[ask.once])
         full = [entry for entry in self._full(ask) if not entry[0].window.watched]
         if any(state.window.meter is Meter.REQUESTS for state, _ in full):
             return Refused(self._states(ask.scopes), *blocking(full))
@@ -107,6 +113,8 @@ class InMemoryAdmission:
             expires_ms = self._now() + int(self.cache_ttl_s * 1000)
             name = (ask.principal.tenant_id, ask.cache_key)
             self.cache[name] = Entry(settlement.cache, expires_ms)
+        if settlement.cache and ask.once is not None and 200 <= status < 300:
+            self.once[ask.once] = settlement.cache
         event = Event("settled", ask.request_id, ask, settlement.units, settlement)
         self.events.append(event)
         return True
@@ -240,4 +248,4 @@ class InMemoryAdmission:
 
 def _counter(cell: Cell) -> Counter:
     scope, window = cell
-    return scope, window.meter, window.seconds
+    return counted_as(scope), window.meter, window.seconds

@@ -5,8 +5,9 @@ from typing import cast
 
 import pytest
 
+from auth.engine_counters import EngineCounters
 from auth.reconciliation import Drift, Reconciliation
-from graphs.nightly import Nightly
+from graphs.nightly import KEPT, Nightly
 
 DAY = date(2026, 11, 20)
 
@@ -34,6 +35,14 @@ class Published:
         return [Drift(DAY, "m", "rows", 10, 5, 0, 0)]
 
 
+class Counters:
+    def __init__(self) -> None:
+        self.pruned: list[date] = []
+
+    async def prune(self, before: date) -> None:
+        self.pruned.append(before)
+
+
 class Gauge:
     def __init__(self, *_: object, **__: object) -> None:
         self.values: dict[tuple[str, str], float] = {}
@@ -48,7 +57,12 @@ class Night(Nightly):
     def __init__(self) -> None:
         self.store = Published()
         self.now = datetime(2026, 11, 21, 0, 10, tzinfo=UTC)
-        super().__init__(cast("Reconciliation", self.store), lambda: self.now)
+        self.counters = Counters()
+        super().__init__(
+            cast("Reconciliation", self.store),
+            cast("EngineCounters", self.counters),
+            lambda: self.now,
+        )
 
 
 @pytest.fixture
@@ -81,6 +95,16 @@ async def test_a_day_on_which_nobody_worked_is_not_looked_at_again(night):
     await night.reconcile()
     assert store.days[-1] == DAY + timedelta(days=1)
     assert len(store.days) == 8
+
+
+async def test_counts_of_two_months_ago_are_forgotten_once_a_day(night):
+    for _ in range(3):
+        night.now += timedelta(hours=1)
+        await night.reconcile()
+    assert night.counters.pruned == [DAY + timedelta(days=1) - KEPT]
+    night.now += timedelta(days=1)
+    await night.reconcile()
+    assert len(night.counters.pruned) == 2
 
 
 async def test_after_a_restart_the_last_figures_are_shown(night):

@@ -103,7 +103,7 @@ async def test_a_video_cancelled_at_the_last_moment_leaves_nothing(world, key, c
     job = await world.book.begin(video["id"])
     await client.post(f"{VIDEOS}/{video['id']}/cancel")
     await world.videos.piece(job, 0)
-    assert await world.store.storage(key, "open") == (0, None)
+    assert await world.stored(key) == 0
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])

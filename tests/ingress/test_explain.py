@@ -12,6 +12,7 @@ from auth.limits import Limits
 from auth.pipeline import Pipeline
 from auth.plans import DAY_S, MINUTE_S, Meter, Plan, Window
 from auth.prices import PriceBook
+from auth.storage import Storage
 from auth.valkey import ValkeyAdmission
 from core.model import ModelCard
 from ingress.application import Application
@@ -49,6 +50,11 @@ PLANS = {
 PRICES = PriceBook("v9", "EUR", models={"echo": {"input_tokens": 10**9, "output_tokens": 10**9}})
 
 
+class NothingStored:
+    async def used(self, tenant_id, holders):
+        return dict.fromkeys(holders, 7)
+
+
 class Explained:
     def __init__(self, pipeline: Pipeline):
         self.who = principal()
@@ -74,7 +80,16 @@ class Explained:
             ]
         )
         self.turns = Turns(self.readiness, limits.weight, QuietWatch())
-        explain = Explain(path, catalog, self.admission, limits, PRICES, self.readiness, self.turns)
+        explain = Explain(
+            path,
+            catalog,
+            self.admission,
+            limits,
+            PRICES,
+            self.readiness,
+            self.turns,
+            Storage(NothingStored(), PLANS),
+        )
         table = [*OpenAI(path, catalog).endpoints(), *explain.endpoints()]
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(Application(table, "test")),

@@ -11,7 +11,8 @@ from pydantic import SecretStr
 
 from auth.idempotency import IdempotencyBook
 from auth.pipeline import Pipeline
-from core.errors import ModelUnavailable
+from auth.valkey import ValkeyAdmission
+from core.errors import ModelUnavailable, StoreUnavailable
 from core.model import ModelCard
 from ingress.application import Application
 from ingress.catalog import Catalog
@@ -21,6 +22,7 @@ from ingress.idempotency import Idempotency
 from ingress.openai import OpenAI
 from ingress.responses import json_response
 from tests.auth.servers import Valkey
+from tests.fakes.admission import EPOCH
 from tests.fakes.dispatch import KEY, principal
 from tests.ingress.test_path import World
 
@@ -238,6 +240,7 @@ async def test_the_claim_of_a_killed_process_runs_out(once: Once):
     await once.book._store.call("DEL", name)
     await once.book._store.call("HSET", name, "fingerprint", "unknown", "owner", "the dead")
     await once.book._store.call("PEXPIRE", name, 300)
+    once.world.admission.once.clear()  # it charged nothing either
     assert (await once.post("a")).status_code == 409
     await asyncio.sleep(0.4)
     assert (await once.post("a")).content == first.content
@@ -304,3 +307,98 @@ async def _names(once: Once) -> list[bytes]:
         "SCAN", 0, "MATCH", f"{once.book._prefix}:idempotency:*", "COUNT", 10_000
     )
     return list(names)
+
+
+class Killed(IdempotencyBook):
+    """Of a gateway that is killed when a call was charged, before its answer is kept."""
+
+    async def keep(self, name, owner, kept, calls=()):
+        raise StoreUnavailable("killed")
+
+    async def renew(self, name, owner): ...
+
+
+@pytest.fixture
+async def lasting(pipeline: Pipeline, prefix: str):
+    """Gateways on real admission: what one leaves in the store, the next one finds."""
+    await pipeline.call("SET", f"{prefix}:epoch:t", EPOCH)
+    made = []
+
+    def gateway(book: type[IdempotencyBook] = IdempotencyBook, longest: int = 2_000) -> Once:
+        once = Once(pipeline, prefix)
+        admission = ValkeyAdmission(pipeline, prefix, cache_item_bytes=longest)
+        once.world.path._admission = admission
+        once.book.__class__ = book
+        made.append(once)
+        return once
+
+    yield gateway
+    for once in made:
+        await once.http.aclose()
+
+
+async def used(pipeline: Pipeline, prefix: str) -> dict[bytes, bytes]:
+    found = await pipeline.call("HGETALL", f"{prefix}:window:tenant:t")
+    return {k: v for k, v in zip(found[::2], found[1::2], strict=True) if k.endswith(b":used")}
+
+
+@pytest.mark.parametrize("cache", ["no-store", "no-cache", ""])
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_gateway_killed_between_charge_and_answer_charges_once(
+    lasting, pipeline: Pipeline, prefix: str, cache: str, streamed: bool
+):
+    doomed, successor = lasting(Killed), lasting()
+    headers = {"idempotency-key": "a", "cache-control": cache}
+    request = HELLO | {"stream": streamed}
+    first = await doomed.http.post(CHAT, headers=headers, json=request)
+    assert first.status_code == 200
+    charged = await used(pipeline, prefix)
+    assert charged
+    retry = await successor.http.post(CHAT, headers=headers, json=request)  # waits for the lease
+    assert retry.status_code == 200, retry.text
+    assert (retry.content, retry.headers["content-type"]) == (
+        first.content,
+        first.headers["content-type"],
+    )
+    assert (doomed.calls, successor.calls) == (1, 0)
+    assert await used(pipeline, prefix) == charged, "neither the work nor the request"
+    again = await successor.http.post(CHAT, headers=headers, json=request)
+    assert (again.content, again.headers["idempotency-replayed"]) == (first.content, "true")
+    kept = await pipeline.call("KEYS", f"{prefix}:once:*")
+    assert kept == [], "a kept answer stands for what was remembered"
+
+
+async def test_a_long_answer_that_was_lost_is_not_charged_again(
+    lasting, pipeline: Pipeline, prefix: str
+):
+    doomed, successor = lasting(Killed, longest=3), lasting()
+    headers = {"idempotency-key": "a"} | FRESH
+    assert (await doomed.http.post(CHAT, headers=headers, json=HELLO)).status_code == 200
+    charged = await used(pipeline, prefix)
+    retry = await successor.http.post(CHAT, headers=headers, json=HELLO)
+    assert retry.status_code == 409
+    assert "was done and charged before" in retry.json()["error"]["message"]
+    assert successor.calls == 0
+    assert await used(pipeline, prefix) == charged
+
+
+async def test_a_retry_needs_no_room_for_what_was_charged(lasting, pipeline: Pipeline, prefix: str):
+    doomed, successor = lasting(Killed), lasting()
+    headers = {"idempotency-key": "a"} | FRESH
+    first = await doomed.http.post(CHAT, headers=headers, json=HELLO)
+    name = f"{prefix}:window:tenant:t"
+    for field in await used(pipeline, prefix):
+        await pipeline.call("HSET", name, field, 10**12)
+    assert (await successor.http.post(CHAT, json=HELLO)).status_code == 429
+    retry = await successor.http.post(CHAT, headers=headers, json=HELLO)
+    assert (retry.status_code, retry.content) == (200, first.content)
+
+
+async def test_another_request_under_a_key_whose_claim_ran_out_is_done(lasting):
+    doomed, successor = lasting(Killed), lasting()
+    headers = {"idempotency-key": "a"} | FRESH
+    await doomed.http.post(CHAT, headers=headers, json=HELLO)
+    await asyncio.sleep(0.7)
+    other = HELLO | {"messages": [{"role": "user", "content": "something else"}]}
+    answer = await successor.http.post(CHAT, headers=headers, json=other)
+    assert (answer.status_code, successor.calls) == (200, 1)

@@ -102,12 +102,12 @@ async def test_the_sdk_lists_in_both_orders_and_deletes_what_was_stored(world, k
     assert [video.id async for video in await sdk.videos.list(limit=2)] == ids[::-1]
     page = await sdk.videos.list(limit=2, order="asc")
     assert ([video.id for video in page.data], page.has_more) == (ids[:2], True)
-    assert await world.store.storage(key, "open") > (0, None)
+    assert await world.stored(key) > 0
     for name in ids:
         gone = await sdk.videos.delete(name)
         assert (gone.id, gone.deleted, gone.object) == (name, True, "video.deleted")
     assert not (await sdk.videos.list()).data
-    assert await world.store.storage(key, "open") == (0, None)
+    assert await world.stored(key) == 0
     with pytest.raises(openai.NotFoundError):
         await sdk.videos.retrieve(ids[0])
 

@@ -40,6 +40,7 @@ from ingress.realtime.places import Places
 from ingress.realtime.settings import RealtimeSettings
 from ingress.remote_media import RemoteMedia
 from ingress.routes import Services, endpoints, sockets
+from ingress.strangers import Strangers
 from ingress.turns import Turns
 from tests.fakes.dispatch import Salts, ScriptedDispatcher, SilentTelemetry
 from tests.ingress.busy_world import QuietWatch
@@ -105,6 +106,7 @@ async def whole_gateway(
             usage=Usage(world.database),
             receipts=ReceiptSigner(secret),
             idempotency=Idempotency(path, IdempotencyBook(world.store, prefix)),
+            guard=Strangers(identifier),
             admission=admission,
             limits=limits,
             prices=prices,
@@ -113,6 +115,7 @@ async def whole_gateway(
             readiness=readiness,
             turns=Turns(readiness, limits.weight, QuietWatch()),
             checks={"valkey": answers, "postgresql": answers},
+            configuration=(),
             files=FileBook(world.database),
             gallery=GalleryBook(world.database),
             jobs=JobBook(world.database),

@@ -6,8 +6,10 @@ import time
 import jwt
 import pytest
 
+from auth.jobs import JobBook
 from auth.principal import Scope
 from core.errors import InvalidKey, SettingsError
+from graphs.jobs import KeyIds
 from tests.ingress.identity.world import CHAT
 
 SECRET = "open-webui-secret-of-at-least-32-bytes"
@@ -121,6 +123,21 @@ async def test_a_users_own_token_needs_no_word_of_others(world):
     assert await user_of(world) == owner["user_id"]
     principal = await world.identifier.identify(owner["access_token"])
     assert Scope.ADMIN not in principal.scopes
+
+
+async def test_jobs_are_metered_on_the_human_who_asked_for_them(world, key):
+    """A video, a batch: their calls are made later, by another process, which has the row alone."""
+    asked = await world.identifier.identify(f"{key} {human()}")
+    book, callers = JobBook(world.database), KeyIds(world.directory)
+    job = await book.add(asked, "video", "video_", {})
+    found = await callers.identify((await book.read(job.id)).caller)
+    assert (found.user_id, found.key_id) == ("open-webui:671fa9fb", asked.key_id)
+    assert found.user_windows == ()
+    plain = await book.add(await world.identifier.identify(key), "video", "video_", {})
+    assert (await callers.identify(plain.caller)).user_id == "open-webui"
+    await world.directory.keys.revoke(asked.tenant_id, asked.key_id)
+    with pytest.raises(InvalidKey):
+        await callers.identify(job.caller)
 
 
 async def test_a_short_secret_is_refused(replica, tmp_path):

@@ -159,6 +159,41 @@ async def test_a_limited_key_grants_no_more_than_its_own_limits(here, owner):
     assert (await here.patch(f"/v1/api-keys/{free['id']}", {"name": "x"}, key["key"])).is_error
 
 
+async def test_a_role_and_limits_change_together_or_not_at_all(here, owner):
+    token = owner["access_token"]
+    member = await here.invited("admin", token)
+    path = f"/v1/tenants/me/members/{member['user_id']}"
+    limits = {"requests": {"hour": 5}}
+    refused = await here.put(path, {"role": "viewer", "limits": {"tokens": {"day": 2**52}}}, token)
+    assert refused.status_code == 400
+    mine = f"/v1/tenants/me/members/{owner['user_id']}"
+    last = await here.put(mine, {"role": "viewer", "limits": limits}, token)
+    assert last.status_code == 409, "a tenant keeps an owner"
+    for each, role in ((path, "admin"), (mine, "owner")):
+        found = (await here.get(each, token)).json()
+        assert (found["role"], found["limits"]) == (role, None)
+    changed = (await here.put(path, {"role": "member", "limits": limits}, token)).json()
+    assert (changed["role"], changed["limits"]) == ("member", limits)
+
+
+async def test_storage_is_limited_by_key_and_by_user_and_shown(here, owner):
+    token = owner["access_token"]
+    key = await a_key(here, token, limits={"storage_gb": 0.5})
+    assert key["limits"] == {"storage_gb": 0.5}
+    path = f"/v1/tenants/me/members/{owner['user_id']}"
+    await here.put(path, {"limits": {"storage_gb": 2}}, token)
+    shown = (await here.get("/v1/usage", key["key"])).json()["storage"]
+    assert [(each["scope"], each["limit"], each["used"]) for each in shown] == [
+        ("tenant", 10**11, 0),
+        ("user", 2 * 10**9, 0),
+        ("key", 5 * 10**8, 0),
+    ]
+    for wanted, code in (({"storage_gb": 3}, 400), ({"storage_gb": 1e-10}, 400)):
+        wider = await here.post("/v1/api-keys", {"limits": wanted}, token)
+        assert wider.status_code == code, wider.text
+        assert wider.json()["error"]["param"] == "limits.storage_gb"
+
+
 async def test_a_successor_has_the_same_limits(here, owner):
     key = await a_key(here, owner["access_token"], limits={"concurrency": 2})
     rotated = await here.post(f"/v1/api-keys/{key['id']}/rotate", {}, owner["access_token"])

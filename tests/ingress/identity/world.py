@@ -19,10 +19,12 @@ from auth.identity import Identity
 from auth.identity_settings import IdentitySettings
 from auth.keys import KeyHasher
 from auth.limits import Limits
+from auth.media import MediaOwnership
 from auth.passwords import Passwords
 from auth.pipeline import Pipeline
 from auth.plans import read_plans
 from auth.principal import Principal, Scope
+from auth.storage import Storage
 from auth.usage import Usage
 from auth.valkey import ValkeyAdmission
 from core.model import ModelCard
@@ -178,10 +180,11 @@ async def world(
 
 def _endpoints(path, identity, directory, database, admission, limits) -> list[Endpoint]:
     catalog = Catalog([ModelCard(id="echo", spec="deployments.echo:SPEC")])
+    storage = Storage(MediaOwnership(database), directory.plans)
     parts: list[Part] = [
         OpenAI(path, catalog),
         Accounts(path, directory),
-        UsageEndpoints(path, Usage(database), admission, limits),
+        UsageEndpoints(path, Usage(database), admission, limits, storage),
         SignInEndpoints(path, identity),
         UserEndpoints(path, identity),
         TenantEndpoints(path, identity),

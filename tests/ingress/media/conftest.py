@@ -19,6 +19,7 @@ from ingress.application import Application
 from ingress.media.blobs import Blobs
 from ingress.media.delivery import Delivery
 from ingress.media.library import Library
+from ingress.media.room import UploadRoom
 from ingress.media.signing import UrlSigner
 from ingress.media.store import MediaStore
 from ingress.path import RequestPath
@@ -78,6 +79,7 @@ class Media:
     identifier: Identifier
     client: httpx.AsyncClient
     application: Application
+    path: RequestPath
     purged: list[OwnedMedia] = field(default_factory=list)
 
     async def tenant(self, plan: str = "small") -> str:
@@ -88,6 +90,14 @@ class Media:
         )
         self.identifier.plans[tenant] = plan
         return tenant
+
+    async def put(self, tenant: str, plan: str, data: bytes, media_type: str) -> OwnedMedia:
+        return await self.store.put(principal(tenant_id=tenant, plan=plan), data, media_type)
+
+    async def used(self, tenant: str, plan: str) -> tuple[int, int | None]:
+        """Bytes that the tenant keeps, and that it may keep."""
+        (state, *_) = await self.store.storage.standing(principal(tenant_id=tenant, plan=plan))
+        return state.used, state.limit
 
     async def publish(self, tenant: str, data: bytes, media_type: str = "image/png") -> str:
         who = principal(tenant_id=tenant, plan=self.identifier.plans[tenant])
@@ -128,7 +138,8 @@ async def media(database_url: str, blobs_url: str) -> AsyncIterator[Media]:
         Salts(),
         SilentTelemetry(),
     )
-    endpoints = (*Delivery(store).endpoints(), *Library(path, store, UPLOAD_BYTES).endpoints())
+    library = Library(path, store, UPLOAD_BYTES, UploadRoom.of_largest(UPLOAD_BYTES))
+    endpoints = (*Delivery(store).endpoints(), *library.endpoints())
     application = Application(endpoints, "test")
     transport = httpx.ASGITransport(application, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
@@ -142,6 +153,7 @@ async def media(database_url: str, blobs_url: str) -> AsyncIterator[Media]:
             identifier,
             client,
             application,
+            path,
             purged,
         )
     await database.aclose()

@@ -114,7 +114,12 @@ async def test_a_full_plan_refuses_until_something_is_deleted(media, tenant):
     response = await media.client.post("/v1/media", content=png(6_000))
     assert error_of(response) == (403, "storage_quota_exceeded")
     listed = (await media.client.get("/v1/media")).json()
-    assert listed["storage"] == {"used_bytes": 6_000, "limit_bytes": 10_000}
+    storage = listed["storage"]
+    assert (storage["used_bytes"], storage["limit_bytes"]) == (6_000, 10_000)
+    assert {each["scope"]: each["remaining"] for each in storage["by_scope"]} == {
+        "tenant": 4_000,
+        "key": None,
+    }
     assert [item["id"] for item in listed["data"]] == [first["id"]]
     await media.client.delete(f"/v1/media/{first['id']}")
     assert (await media.client.post("/v1/media", content=png(6_000))).status_code == 201
@@ -209,12 +214,11 @@ async def test_nothing_of_the_library_is_open_to_strangers(media):
 
 def test_room_for_uploads_is_shared_and_given_back():
     room = UploadRoom(total=100, share=60)
-    with room.hold("a", 60):
+    room.take("a", 60)
+    for tenant, size in (("a", 1), ("b", 41)):
         with pytest.raises(LimitReached):
-            room.hold("a", 1).__enter__()
-        with pytest.raises(LimitReached):
-            room.hold("b", 41).__enter__()
-        with room.hold("b", 40):
-            pass
-    with room.hold("a", 60):
-        pass
+            room.take(tenant, size)
+    room.take("b", 40)
+    room.give("b", 40)
+    room.give("a", 60)
+    room.take("a", 60)

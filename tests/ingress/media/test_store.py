@@ -38,9 +38,9 @@ async def sweep_everything(media) -> None:
 @SYSTEMS
 async def test_bytes_live_as_long_as_somebody_owns_them(media):
     first, second, data = await media.tenant(), await media.tenant(), png()
-    kept = await media.store.put(first, "small", data, "image/png")
+    kept = await media.put(first, "small", data, "image/png")
     assert kept.hash == digest(data)
-    again = await media.store.put(second, "small", data, "image/png")
+    again = await media.put(second, "small", data, "image/png")
     read = b"".join([piece async for piece in media.store.pieces(again, 0, again.bytes)])
     assert read == data
     await media.store.delete(first, kept.hash)
@@ -53,10 +53,10 @@ async def test_bytes_live_as_long_as_somebody_owns_them(media):
 async def test_the_same_bytes_put_at_once_by_many_are_kept_once(media):
     tenants, data = [await media.tenant() for _ in range(4)], png()
     await asyncio.gather(
-        *(media.store.put(t, "small", data, "image/png") for t in tenants for _ in range(3))
+        *(media.put(t, "small", data, "image/png") for t in tenants for _ in range(3))
     )
     for tenant in tenants:
-        assert await media.store.storage(tenant, "small") == (len(data), 10_000)
+        assert await media.used(tenant, "small") == (len(data), 10_000)
     assert await is_there(media, data)
 
 
@@ -66,7 +66,7 @@ async def test_putting_and_deleting_at_once_never_leaves_an_owner_without_bytes(
 
     async def work(tenant):
         for _ in range(6):
-            await media.store.put(tenant, "small", data, "image/png")
+            await media.put(tenant, "small", data, "image/png")
             if tenant is not tenants[0]:
                 await media.store.delete(tenant, digest(data))
 
@@ -83,10 +83,10 @@ async def test_a_store_that_fails_takes_no_room_and_says_so(media, monkeypatch):
 
     monkeypatch.setattr(media.blobs, "_write", broken)
     with pytest.raises(StoreUnavailable):
-        await media.store.put(tenant, "small", data, "image/png")
-    assert await media.store.storage(tenant, "small") == (0, 10_000)
+        await media.put(tenant, "small", data, "image/png")
+    assert await media.used(tenant, "small") == (0, 10_000)
     monkeypatch.undo()
-    await media.store.put(tenant, "small", data, "image/png")
+    await media.put(tenant, "small", data, "image/png")
     assert await is_there(media, data)
 
 
@@ -96,12 +96,12 @@ async def test_a_missing_bucket_is_an_outage_and_not_a_missing_picture(media, mo
 
     monkeypatch.setattr(media.blobs, "_write", missing)
     with pytest.raises(StoreUnavailable):
-        await media.store.put(await media.tenant(), "small", png(), "image/png")
+        await media.put(await media.tenant(), "small", png(), "image/png")
 
 
 async def test_what_no_url_was_given_of_goes_without_telling_caches(media):
     tenant, data = await media.tenant(), png()
-    kept = await media.store.put(tenant, "small", data, "image/png")
+    kept = await media.put(tenant, "small", data, "image/png")
     await media.store.discard(tenant, kept.hash)
     assert not await is_there(media, data)
     assert not media.purged
@@ -119,7 +119,7 @@ async def test_a_caller_that_goes_away_leaves_nothing_half_done(media, monkeypat
         await write(name, content)
 
     monkeypatch.setattr(media.blobs, "write", slow)
-    putting = asyncio.create_task(media.store.put(tenant, "small", data, "image/png"))
+    putting = asyncio.create_task(media.put(tenant, "small", data, "image/png"))
     await entered.wait()
     putting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -131,14 +131,14 @@ async def test_a_caller_that_goes_away_leaves_nothing_half_done(media, monkeypat
 
 async def test_a_blob_that_cannot_be_deleted_waits_for_the_sweeper(media, monkeypatch):
     tenant, data = await media.tenant(), png()
-    await media.store.put(tenant, "small", data, "image/png")
+    await media.put(tenant, "small", data, "image/png")
 
     def broken(name):
         raise OSError("away")
 
     monkeypatch.setattr(media.blobs, "_delete", broken)
     await media.store.delete(tenant, digest(data))
-    assert await media.store.storage(tenant, "small") == (0, 10_000)
+    assert await media.used(tenant, "small") == (0, 10_000)
     assert await is_there(media, data)
     monkeypatch.undo()
     await sweep_everything(media)
@@ -148,12 +148,12 @@ async def test_a_blob_that_cannot_be_deleted_waits_for_the_sweeper(media, monkey
 async def test_expired_media_are_swept_and_others_stay(media):
     tenant, old, new = await media.tenant(), png(), png()
     for data in (old, new):
-        await media.store.put(tenant, "small", data, "image/png")
+        await media.put(tenant, "small", data, "image/png")
     await media.expire(tenant, digest(old))
     await sweep_everything(media)
     assert not await is_there(media, old)
     assert await is_there(media, new)
-    assert await media.store.storage(tenant, "small") == (len(new), 10_000)
+    assert await media.used(tenant, "small") == (len(new), 10_000)
 
 
 async def test_a_sweep_while_a_store_is_away_tries_again_later(media, monkeypatch):
@@ -176,26 +176,26 @@ async def test_drafts_of_killed_writers_are_swept_and_running_ones_stay(media, t
 
 async def test_a_blob_cut_short_by_a_crash_is_written_again(media):
     tenant, data = await media.tenant(), png()
-    await media.store.put(tenant, "small", data, "image/png")
+    await media.put(tenant, "small", data, "image/png")
     (
         media.blobs._drafts().parent / digest(data)[:2] / digest(data)[2:4] / digest(data)
     ).write_bytes(data[:10])
-    await media.store.put(tenant, "small", data, "image/png")
+    await media.put(tenant, "small", data, "image/png")
     assert await is_there(media, data)
 
 
 async def test_terms_are_those_of_the_plan(media):
     tenant = await media.tenant("open")
-    kept = await media.store.put(tenant, "open", png(50_000), "image/png")
+    kept = await media.put(tenant, "open", png(50_000), "image/png")
     assert kept.expires_at is None
-    kept = await media.store.put(await media.tenant(), "small", png(), "image/png")
+    kept = await media.put(await media.tenant(), "small", png(), "image/png")
     assert (kept.expires_at - kept.created_at).days in (29, 30)
     with pytest.raises(StorageFull):
-        await media.store.put(tenant, "small", png(), "image/png")
+        await media.put(tenant, "small", png(), "image/png")
     with pytest.raises(SettingsError):
-        await media.store.put(tenant, "unheard-of", png(), "image/png")
+        await media.put(tenant, "unheard-of", png(), "image/png")
     with pytest.raises(InvalidRequest):
-        await media.store.put(tenant, "open", b"", "image/png")
+        await media.put(tenant, "open", b"", "image/png")
 
 
 async def test_a_full_plan_is_known_before_the_work(media):
@@ -233,7 +233,7 @@ async def test_a_cdn_is_told_by_name_and_its_failures_are_not_ours(media):
             raise httpx.ConnectError("refused")
         return httpx.Response(405 if len(asked) == 3 else 200)
 
-    kept = await media.store.put(await media.tenant(), "small", png(), "image/png")
+    kept = await media.put(await media.tenant(), "small", png(), "image/png")
     purge = CdnPurge("http://cdn:8080/", httpx.MockTransport(cdn))
     for _ in range(3):
         await purge(kept)
@@ -249,7 +249,7 @@ async def test_a_deletion_empties_the_tenants_answers(media):
             raise StoreUnavailable("Valkey does not answer")
         return 1
 
-    kept = await media.store.put(await media.tenant(), "small", png(), "image/png")
+    kept = await media.put(await media.tenant(), "small", png(), "image/png")
     purge = AnswersPurge(clear)
     await purge(kept)
     await purge(kept)

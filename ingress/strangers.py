@@ -1,0 +1,109 @@
+"""Strangers: clients that try one unknown key after another.
+
+Place in the path: before step 2. A key that is not known costs a look into PostgreSQL. One client
+may try a few; beyond them, until a minute is over, only keys that this gateway has seen to be good
+pass for it. Keys of 256 random bits are not guessed: this is for the database, not for them.
+
+A client is its address, where the operator's proxy tells it (`identity.forwarded_for`), else its
+connection. It is counted in this process, without a store.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from core.errors import InvalidKey, LimitReached
+from ingress.client_address import client_address
+from ingress.exchange import Exchange
+
+MOST_KEYS = 20
+"""Different unknown keys of one client in a window."""
+WINDOW_S = 60.0
+MAX_CLIENTS = 10_000
+
+Client = str | tuple[str, int] | None
+
+
+class Memory(Protocol):
+    """What this process remembers of keys. See `auth.identify`."""
+
+    def remembers(self, key: str) -> bool: ...
+
+
+@dataclass(slots=True)
+class _Tries:
+    until: float
+    keys: set[int] = field(default_factory=set)
+
+
+class Strangers:
+    """Counts unknown keys by client.
+
+    Args:
+        forwarded_for: whether a proxy of the operator's tells addresses.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        *,
+        forwarded_for: bool = False,
+        most_keys: int = MOST_KEYS,
+        window_s: float = WINDOW_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._memory = memory
+        self._forwarded_for = forwarded_for
+        self._most_keys = most_keys
+        self._window_s = window_s
+        self._clock = clock
+        self._tries: OrderedDict[Client, _Tries] = OrderedDict()
+        self._suspects: dict[Client, float] = {}
+        """Clients that have tried enough, and until when: mostly nobody."""
+
+    def check(self, exchange: Exchange) -> None:
+        """Raise LimitReached for one more key of a client that has tried enough."""
+        if not self._suspects:
+            return
+        client, now = self._client(exchange), self._clock()
+        until = self._suspects.get(client)
+        if until is None:
+            return
+        if until <= now:
+            del self._suspects[client]
+            return
+        key = exchange.key
+        if key is not None and not self._memory.remembers(key):
+            raise LimitReached("too many unknown API keys", None, until - now)
+
+    def saw(self, exchange: Exchange) -> None:
+        """Its key was not good."""
+        key = _key(exchange)
+        if key is None:
+            return
+        client, now = self._client(exchange), self._clock()
+        tries = self._tries.get(client)
+        if tries is None or tries.until <= now:
+            tries = self._tries[client] = _Tries(now + self._window_s)
+            self._tries.move_to_end(client)
+            if len(self._tries) > MAX_CLIENTS:
+                gone, _ = self._tries.popitem(last=False)
+                self._suspects.pop(gone, None)
+        tries.keys.add(hash(key))
+        if len(tries.keys) >= self._most_keys:
+            self._suspects[client] = tries.until
+
+    def _client(self, exchange: Exchange) -> Client:
+        address = client_address(exchange, forwarded_for=self._forwarded_for)
+        return address or exchange.http.scope.get("client")
+
+
+def _key(exchange: Exchange) -> str | None:
+    """None where there is none that could be looked for."""
+    try:
+        return exchange.key
+    except InvalidKey:
+        return None
