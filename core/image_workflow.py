@@ -43,8 +43,8 @@ from core.work import NO_WORK, WorkUnits
 MAX_PICTURES = 16
 LONGEST_SIDE = 4096
 """Of an upscaled picture, in pixels."""
-MOST_PIXELS = 2**25
-"""Of all answered pictures together, 33 million: they travel in one piece."""
+MOST_PIXELS = 24 * 2**20
+"""Of all answered pictures together, 25 million: they travel in one piece."""
 MAX_SEED = 2**31
 SMALLER = "name a smaller 'generate.size', a smaller factor, or fewer pictures"
 

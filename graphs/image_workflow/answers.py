@@ -8,16 +8,36 @@ import base64
 import time
 from typing import Any
 
+import orjson
+
+from core.errors import InvalidRequest
 from core.image_workflow import ImageWorkflowRequest
 from core.model import CallContext
 from graphs.image_workflow.piece import Made, Piece
 from graphs.image_workflow.pixels import size_of, written
 
+MOST_BYTES = 60 * 2**20
+"""Replicas send each other messages of 64 MiB."""
 
-def document(
+
+def body(request: ImageWorkflowRequest, pieces: list[Piece], name: str, call: CallContext) -> bytes:
+    """The answer of a workflow as JSON. Encodes pictures: not for the event loop.
+
+    Raises InvalidRequest when it is larger than what can travel.
+    """
+    answer = orjson.dumps(_document(request, pieces, name, call))
+    if len(answer) > MOST_BYTES:
+        raise InvalidRequest(
+            f"the answer would have {len(answer)} bytes; the limit is {MOST_BYTES}: ask for 'jpeg'"
+            " or 'webp', for smaller or fewer pictures, or for no 'intermediates'",
+            "output_format",
+        )
+    return answer
+
+
+def _document(
     request: ImageWorkflowRequest, pieces: list[Piece], name: str, call: CallContext
 ) -> dict[str, Any]:
-    """The answer of a workflow. Encodes pictures: not for the event loop."""
     return {
         "id": f"imgflow-{call.request_id}",
         "object": "image.workflow",

@@ -63,10 +63,8 @@ class ImageWorkflow:
         """All pictures of the batch, through all stages that were asked for."""
         run = _Run(self, request, call)
         pieces = await run.pieces()
-        body = await asyncio.to_thread(
-            self.answers.document, request, pieces, self.settings.name, call
-        )
-        return Reply(orjson.dumps(body), call.done)
+        body = await asyncio.to_thread(self.answers.body, request, pieces, self.settings.name, call)
+        return Reply(body, call.done)
 
 
 class _Run:

@@ -20,6 +20,8 @@ from core.market import InsightRequest
 from graphs.market.summary import amount, share, signed
 
 DPI = 100
+PLAIN_FROM = 100
+"""Price from which the axis has no decimals."""
 
 Document = dict[str, Any]
 
@@ -97,9 +99,10 @@ def _frame(axes: Axes, theme: Theme) -> None:
     axes.tick_params(colors=theme.ink, labelsize=9)
     locator: Any = dates.AutoDateLocator(minticks=4, maxticks=9)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    axes.xaxis.get_offset_text().set_color(theme.ink)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
+    axes.xaxis.set_major_formatter(
+        dates.ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call]
+    )
+    axes.yaxis.set_major_formatter(FuncFormatter(_tick))
     legend = axes.legend(loc="best", frameon=False, fontsize=9)
     for text in legend.get_texts():
         text.set_color(theme.ink)
@@ -109,16 +112,24 @@ def _words(figure: Figure, axes: Axes, theme: Theme, numbers: Document) -> None:
     forecast, risk = numbers["forecast"], numbers["risk"]
     expected = signed(forecast["expected_change"])
     days = f"{forecast['days']} day" + "s" * (forecast["days"] > 1)
-    title = f"{numbers['symbol']}  {amount(numbers['price']['last'])}  ({expected} in {days})"
+    title = (
+        f"{numbers['symbol']}  {amount(numbers['price']['last'])},  forecast {expected} in {days}"
+    )
     axes.set_title(title, loc="left", color=theme.ink, fontsize=13, fontweight="bold")
     notes = [
-        f"as of {numbers['as_of']}",
+        f"{numbers['as_of']}, source: {numbers['source']}",
         f"value at risk (95 %, a day) {share(risk['value_at_risk']['95'])}",
         f"volatility {share(risk['volatility_annualized'])} a year",
     ]
     if (sentiment := numbers["sentiment"]) is not None:
-        notes.append(f"{sum(sentiment['counts'].values())} texts {sentiment['label']}")
+        count = sum(sentiment["counts"].values())
+        notes.append(f"{count} text{'s' * (count > 1)} {sentiment['label']}")
     figure.supxlabel("   ·   ".join(notes), color=theme.ink, fontsize=8, alpha=0.8)
+
+
+def _tick(value: float, _: float) -> str:
+    """A price on the axis, without decimals that say nothing."""
+    return f"{value:,.0f}" if value >= PLAIN_FROM else amount(value)
 
 
 def _days(points: Sequence[Document]) -> list[Any]:

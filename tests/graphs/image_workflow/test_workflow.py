@@ -225,6 +225,13 @@ async def test_a_broken_picture_names_its_place(atelier):
     assert refused.value.param == "images"
 
 
+async def test_an_answer_that_is_too_large_to_travel_says_what_to_ask_for(atelier, monkeypatch):
+    monkeypatch.setattr(atelier.workflow.answers, "MOST_BYTES", 500)
+    with pytest.raises(InvalidRequest, match="the limit is 500") as refused:
+        await atelier.run(prompt=PROMPT, variations=4)
+    assert refused.value.param == "output_format"
+
+
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
 async def test_the_format_is_the_one_that_was_asked_for(atelier, kind):
     body = await atelier.run(prompt=PROMPT, output_format=kind, output_compression=80)
