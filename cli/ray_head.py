@@ -181,6 +181,9 @@ class RayHead:
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "180",
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",  # Serve has been shut down before
+            # Ray's workers step back for everything else on a machine (nice 15): right for batches,
+            # but here they are what the machine is for, and each waking of a replica waited.
+            "RAY_worker_niceness": "0",
             "RAY_SERVE_ENABLE_HA_PROXY": "1",
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
             # The controller's loop and the metrics of every process, ten times a second by default,

@@ -4,19 +4,25 @@ import asyncio
 import json
 
 import httpx
+import psutil
 
-from tests.e2e.cluster import configuration
+from tests.e2e.cluster import GATEWAY_TITLE, configuration
+
+
+def _may_sleep(application):
+    scaling = application["deployments"][0].get("autoscaling_config") or {}
+    return scaling.get("min_replicas") == 0
 
 
 async def test_health_needs_no_key_and_names_every_part(cluster, tmp_path):
     async with httpx.AsyncClient(base_url=cluster.base_url) as client:
         health = (await client.get("/health")).json()
     assert health["status"] == "healthy"
-    applications = {a["name"] for a in configuration(0, tmp_path)["applications"]}
-    models = applications - {"gateway", "ledger", "jobs"}
+    applications = {a["name"]: a for a in configuration(0, tmp_path)["applications"]}
+    models = applications.keys() - {"gateway", "ledger", "jobs"}
     assert set(health["services"]) == {"postgresql", "valkey", *models}
     asleep = {name for name, state in health["services"].items() if state == "asleep"}
-    assert all(name.startswith("starter-") for name in asleep), "the others are always warm"
+    assert all(_may_sleep(applications[name]) for name in asleep), "the others are always warm"
     others = {state for name, state in health["services"].items() if name not in asleep}
     assert others == {"healthy"}
 
@@ -107,3 +113,9 @@ async def test_control_ports_want_the_token(cluster):
         assert (await client.get("/api/serve/applications/")).status_code in (401, 403)
         deploy = await client.put("/api/serve/applications/", json={"applications": []})
         assert deploy.status_code in (401, 403)
+
+
+def test_replicas_do_not_step_back_for_everything_else(cluster):
+    """Ray starts its workers at the lowest priority but four, where each waking waits."""
+    niceness = {psutil.Process(pid).nice() for pid in cluster.pids(GATEWAY_TITLE)}
+    assert niceness == {psutil.Process().nice()}
