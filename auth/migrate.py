@@ -15,6 +15,7 @@ from alembic.config import Config
 from alembic.util.exc import CommandError
 from dbos import DBOS
 
+from auth.pgvector import ensure_pgvector
 from auth.tenant_role import Session, ensure_role, require_row_security
 from core.errors import SettingsError, StoreUnavailable
 
@@ -30,7 +31,7 @@ def migrate(database_url: str) -> None:
     The durable engine's tables are its own, in the schema `dbos`; it brings them up to date here.
     Blocks; call it outside an event loop (or in a thread). Raises StoreUnavailable when the
     server does not answer, SettingsError when the database is newer than this code, or does not
-    let this user keep tenants apart (`auth/tenant_role.py`).
+    let this user keep tenants apart (`auth/tenant_role.py`) or lacks pgvector (`auth/pgvector.py`).
     """
     asyncio.run(_in_turn(database_url, _upgrade))
     DBOS.migrate(database_url)
@@ -43,6 +44,7 @@ def prepare_role(database_url: str) -> None:
 
 async def _upgrade(connection: Session) -> None:
     await ensure_role(connection)  # migrations say what it may do
+    await ensure_pgvector(connection)  # and have columns of its types
     statements = _missing(await _current(connection))
     if statements:
         await connection.execute(statements)

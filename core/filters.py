@@ -36,14 +36,14 @@ MAX_KEYS = 32
 MAX_TEXT = 1_000
 """Characters of one text in metadata."""
 WHOLE = 2**53
-"""Whole numbers beyond it have neighbours that some stores cannot tell apart."""
+"""Numbers beyond it have whole neighbours that some stores cannot tell apart."""
 
 Key = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 """Names that every store can hold."""
-Text = Annotated[StrictStr, Field(max_length=MAX_TEXT)]
+Text = Annotated[StrictStr, Field(max_length=MAX_TEXT, pattern=r"^[^\x00]*$")]
 Number: TypeAlias = (
     Annotated[StrictInt, Field(ge=-WHOLE, le=WHOLE)]
-    | Annotated[StrictFloat, Field(allow_inf_nan=False)]
+    | Annotated[StrictFloat, Field(ge=-WHOLE, le=WHOLE)]
 )
 Scalar: TypeAlias = StrictBool | Number | Text
 Metadata: TypeAlias = Annotated[

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from core.filters import AnyFilter
-from graphs.rag.vector_store import Found, Scope, VectorStore
+from graphs.rag.vector_store import Found, Passage, Scope, VectorStore
 
 RANK_CONSTANT = 60
 """How little the first places count for more than the next: the value of the paper."""
@@ -42,7 +42,7 @@ def fuse(lists: Sequence[Sequence[Found]], top_k: int) -> list[Found]:
     Passages that score the same keep the order of the first list that has them.
     """
     scores: defaultdict[str, float] = defaultdict(float)
-    passages = {}
+    passages: dict[str, Passage] = {}
     for found_of_one in lists:
         for rank, found in enumerate(found_of_one, 1):
             scores[found.passage.id] += 1 / (RANK_CONSTANT + rank)

@@ -29,14 +29,17 @@ class QdrantStore(Frozen):
     """Passages in Qdrant: a server, or a directory that one replica has for itself."""
 
     kind: Literal["qdrant"]
+    dimensions: int = Field(ge=1)
+    """Length of the embedding model's vectors."""
     url: str | None = None
     """The server's URL, as `http://qdrant:6333`."""
     path: str | None = None
     """A directory, in place of a server: for one replica, and some ten thousand passages."""
     api_key: SecretReference | None = None
     name: Name = "carillon"
-    """Begins the names of the collections made there."""
+    """Begins the name of the collection made there."""
     timeout_s: float = Field(10.0, gt=0)
+    """Longest wait for a call."""
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -46,30 +49,37 @@ class QdrantStore(Frozen):
 
 
 class PineconeStore(Frozen):
-    """Passages in Pinecone: an index of vectors, and one of words for keywords."""
+    """Passages in a Pinecone index of documents, with its full-text search."""
 
     kind: Literal["pinecone"]
+    dimensions: int = Field(ge=1)
+    """Length of the embedding model's vectors."""
     api_key: SecretReference
     name: Name = "carillon"
-    """Begins the names of the indexes made there."""
+    """Begins the name of the index made there."""
     cloud: str = "aws"
+    """Where the index is made when it is not there yet."""
     region: str = "us-east-1"
-    """Where indexes are made that are not there yet."""
+    """The same."""
     url: str = "https://api.pinecone.io"
-    """The control plane, which says where the indexes are."""
+    """The control plane, which says where the index is."""
     timeout_s: float = Field(10.0, gt=0)
+    """Longest wait for a call."""
 
 
 class WeaviateStore(Frozen):
-    """Passages in Weaviate, with its own multi-tenancy and keyword search."""
+    """Passages in Weaviate, with its own tenants and its keyword search."""
 
     kind: Literal["weaviate"]
+    dimensions: int = Field(ge=1)
+    """Length of the embedding model's vectors."""
     url: str
     """As `http://weaviate:8080`."""
     api_key: SecretReference | None = None
     name: Name = "carillon"
-    """Begins the names of the classes made there."""
+    """Begins the name of the class made there."""
     timeout_s: float = Field(10.0, gt=0)
+    """Longest wait for a call."""
 
 
 StoreChoice: TypeAlias = Annotated[

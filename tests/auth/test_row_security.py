@@ -134,6 +134,13 @@ async def fill(connection: Connection, tenant: str) -> None:
             ),
             *(tenant, own),
         ),
+        (
+            (
+                "INSERT INTO rag_passages (tenant_id, collection, document, position, text,"
+                " metadata, dimensions, embedding) VALUES ($1, 'c', $2, 0, 'x', '{}', 2, '[1,2]')"
+            ),
+            *(tenant, own),
+        ),
     ):
         await connection.execute(statement, *values)
 

@@ -36,6 +36,7 @@ from graphs.jobs import JobsArgs
 from graphs.ledger import LedgerArgs
 from graphs.market.insight import MarketSettings
 from graphs.model import ModelArgs
+from graphs.rag.store_settings import PineconeStore, PostgresqlStore, QdrantStore, WeaviateStore
 from graphs.voice.graph import VoiceSettings
 from ingress.accounts import KeyRequest
 from ingress.application import Application
@@ -76,6 +77,10 @@ SETTINGS: list[type[BaseModel]] = [
     TranscriptionSettings,
     RealtimeSettings,
     VoiceSettings,
+    PostgresqlStore,
+    QdrantStore,
+    PineconeStore,
+    WeaviateStore,
 ]
 NAMED_DEFAULTS = {None: "none", "": "empty"}
 
