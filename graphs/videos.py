@@ -34,8 +34,9 @@ from ingress.catalog import Catalog
 from ingress.exchange import call_of
 from ingress.job_kind import Outcome
 from ingress.media.store import MediaStore
-from ingress.path import CLIENT_CLOSED, RequestPath
+from ingress.path import RequestPath
 from ingress.readiness import Readiness
+from ingress.settling import CLIENT_CLOSED
 
 Event = dict[str, Any]
 

@@ -3,8 +3,10 @@
     1 parse      dialect -> Call                                   (ingress.exchange)
     2 identify   API key -> Principal                              (auth.identify)
     3 admit      one atomic store round trip: epoch, windows, reservation, cache, event
+                                                             (ingress.asking, auth.valkey)
     4 dispatch   the model's replica, when it has room, by handle  (ingress.dispatch)
     5 settle     one atomic store round trip: actual units, refund, cache put, event
+                                                             (ingress.settling)
 
 `answer` serves whole answers, `stream` its sibling for streams; every route that costs something
 goes through one of them. What a caller reads is settled before the caller can read its end. A
@@ -12,10 +14,9 @@ caller that goes away is settled by the replica, which alone knows what the engi
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from auth.admission import (
     Admission,
@@ -39,31 +40,23 @@ from core.errors import (
     Forbidden,
     InvalidKey,
     ModelForbidden,
-    ModelUnavailable,
     StoreUnavailable,
     Unauthenticated,
 )
 from core.model import EVENT_STREAM, CallContext, Chunk, Ended, Reply
 from core.work import NO_WORK, WorkUnits
-from ingress.cache_key import cache_key
+from ingress.asking import Asking
 from ingress.call import Call
-from ingress.lease import Lease
 from ingress.rate_headers import rate_headers, watch_headers
 from ingress.readiness import Readiness
 from ingress.rendering import REFUSALS
+from ingress.settling import Settler, Settling
 from ingress.telemetry import Telemetry
 from ingress.trace import forbidden, lacking, refused, traced, unasked, undispatched
 
-CLIENT_CLOSED = 499
-"""Status of a request whose caller went away, as nginx logs it."""
-LONGEST_MESSAGE = 500
-"""Characters of an error that the ledger keeps."""
-ORPHAN_GRACE_S = 5.0
-"""How long the replica has to report what a cut-short call really used."""
 NO_KEY = "You didn't provide an API key: send it as `Authorization: Bearer <key>`."
 NO_QUEUE = {"x-queue-position": "0", "x-queue-eta-ms": "0"}
 """True of every answer, until its call has to wait for its turn."""
-SETTLE_RETRIES_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 
 
 class Identifier(Protocol):
@@ -74,11 +67,10 @@ class Identifier(Protocol):
     async def is_current(self, principal: Principal) -> bool: ...
 
 
-class Waiter(Admission, Protocol):
+class Waiter(Admission, Settler, Protocol):
     """Admission that can also be waited on. See `auth.valkey`."""
 
     async def wait(self, ask: Ask, timeout_s: float) -> bool: ...
-    async def is_open(self, request_id: str) -> bool: ...
 
 
 class Dispatcher(Protocol):
@@ -132,16 +124,14 @@ class RequestPath:
     ) -> None:
         self._identifier = identifier
         self._admission = admission
-        self._limits = limits
         self._dispatcher = dispatcher
         self._isolator = isolator
         self._telemetry = telemetry
         self._prices = prices or PriceBook()
-        self._estimates = estimates or Estimates()
         self._readiness = readiness or Readiness()
-        self._renew_s = renew_s
         self._share_wait_s = share_wait_s
-        self._background: set[asyncio.Task[Any]] = set()
+        self._asking = Asking(limits, self._prices, estimates or Estimates())
+        self._settling = Settling(admission, self._ended, telemetry, renew_s)
 
     async def identify(self, key: str | None, scope: Scope) -> Principal:
         """Step 2 of a call: whom `key` acts for, as remembered; admission compares the epoch.
@@ -192,10 +182,10 @@ class RequestPath:
         if isinstance(verdict, Hit):
             return Answer(verdict.reply.body, verdict.reply.media_type)
         try:
-            with self._lease(call):
+            with self._settling.lease(call):
                 reply = await self._dispatcher.answer(call, self._context(call, ask))
         except asyncio.CancelledError:
-            self._abandon(call, NO_WORK)
+            self._settling.abandon(call, NO_WORK)
             raise
         except Exception as error:
             await self._settle_failed(call, ask, error, NO_WORK)
@@ -211,10 +201,10 @@ class RequestPath:
             return Stream(_replay(verdict.reply.body), verdict.reply.media_type)
         chunks = self._dispatcher.stream(call, self._context(call, ask))
         try:
-            with self._lease(call):
+            with self._settling.lease(call):
                 first = await anext(chunks)
         except asyncio.CancelledError:
-            self._abandon(call, NO_WORK)
+            self._settling.abandon(call, NO_WORK)
             raise
         except Exception as error:
             await self._settle_failed(call, ask, error, NO_WORK)
@@ -230,7 +220,7 @@ class RequestPath:
         kept: list[bytes] = []
         chunk = first
         try:
-            with self._lease(call) as lease:
+            with self._settling.lease(call) as lease:
                 while not chunk.last:
                     kept.append(chunk.data)
                     yield chunk.data
@@ -241,8 +231,8 @@ class RequestPath:
             await self._settle(call, ask, whole, ttft_ms, chunk.device_s)
             yield chunk.data
         except (asyncio.CancelledError, GeneratorExit):
-            self._learn(call, ask, chunk.units)
-            self._abandon(call, chunk.units, ttft_ms=ttft_ms)
+            self._asking.learn(call, ask, chunk.units)
+            self._settling.abandon(call, chunk.units, ttft_ms=ttft_ms)
             raise
         except Exception as error:
             await self._settle_failed(call, ask, error, chunk.units, ttft_ms)
@@ -257,14 +247,14 @@ class RequestPath:
         if not principal.allows_model(call.model.card.id) and key is not None:
             principal = await self.recognise(key)  # it may have been allowed since
         _require_model(principal, call)
-        ask = self._ask(call, principal)
+        ask = self._asking.ask(call, principal)
         verdict = await self._ask_until_clear(call, ask)
         if isinstance(verdict, Stale):
             # The tenant's keys or plan changed since this principal was read: read it again.
             self._identifier.forget(key or "", principal)
             principal = await self.identify(key, Scope.INFERENCE)
             _require_model(principal, call)
-            ask = self._ask(call, principal)
+            ask = self._asking.ask(call, principal)
             verdict = await self._ask_until_clear(call, ask)
         call.principal, call.expected = principal, ask.units
         return ask, self._accept(call, ask, verdict)
@@ -278,11 +268,11 @@ class RequestPath:
                 ask = ask if ended else _alone(ask)
                 verdict = await self._admission.admit(ask)
         except asyncio.CancelledError:
-            self._abandon(call, NO_WORK)
+            self._settling.abandon(call, NO_WORK)
             raise
         except StoreUnavailable as error:
             # The ask may have arrived all the same: free what it reserved.
-            self._abandon(call, NO_WORK, error.status_code, error.code)
+            self._settling.abandon(call, NO_WORK, error.status_code, error.code)
             unasked(error, call, ask, self._prices)
             raise
         return verdict
@@ -300,42 +290,9 @@ class RequestPath:
         call.headers |= NO_QUEUE
         return verdict
 
-    def _ask(self, call: Call, principal: Principal) -> Ask:
-        card = call.model.card
-        cacheable = call.operation.cacheable and call.cache.write
-        bound = call.operation.estimate(call.request, card)
-        units = self.reserved(principal, card.id, bound)
-        return Ask(
-            request_id=call.request_id,
-            principal=principal,
-            scopes=self._limits.scopes(principal),
-            units=units,
-            bound=None if units is bound else bound,
-            cache_key=cache_key(card, call.operation_name, call.request) if cacheable else None,
-            read_cache=call.cache.read,
-            share=call.cache.read,
-            details={
-                "endpoint": call.endpoint,
-                "operation": call.operation_name,
-                "model": card.id,
-                "revision": card.revision,
-                "streamed": call.streamed,
-                "trace_id": call.trace_id,
-                "prices": self._prices.version,
-                "currency": self._prices.currency,
-            },
-            prices=self._prices.of(card.id),
-            once=call.once,
-        )
-
     def reserved(self, principal: Principal, model_id: str, bound: WorkUnits) -> WorkUnits:
-        """What is reserved for work that takes at most `bound`: what it usually takes."""
-        if self._limits.is_strict(principal):
-            return bound
-        return self._estimates.of(principal.tenant_id, model_id, bound)
-
-    def _learn(self, call: Call, ask: Ask, units: WorkUnits) -> None:
-        self._estimates.learn(ask.principal.tenant_id, call.model.card.id, ask.most, units)
+        """What would be reserved for work that takes at most `bound`."""
+        return self._asking.reserved(principal, model_id, bound)
 
     def _context(self, call: Call, ask: Ask) -> CallContext:
         salt = self._isolator.salt(ask.principal.tenant_id)
@@ -352,7 +309,7 @@ class RequestPath:
         device_s: float = 0.0,
     ) -> None:
         """Step 5, for work that was delivered."""
-        self._learn(call, ask, reply.units)
+        self._asking.learn(call, ask, reply.units)
         settlement = Settlement(
             request_id=call.request_id,
             units=reply.units,
@@ -361,7 +318,7 @@ class RequestPath:
             device_s=device_s,
             cache=reply if ask.cache_key or ask.once else None,
         )
-        await self._close(call, settlement)
+        await self._settling.close(call, settlement)
 
     async def _settle_failed(
         self,
@@ -371,106 +328,15 @@ class RequestPath:
         units: WorkUnits,
         ttft_ms: int | None = None,
     ) -> None:
-        """Step 5, for work that failed: bill what was delivered, free the rest."""
+        """Step 5, for work that failed; what the caller is told carries its trace."""
         known = error if isinstance(error, CarillonError) else CarillonError("internal error")
         if known.status_code in REFUSALS:
             state = self._readiness.of(call.model.card.application_name)
             undispatched(known, call, ask, self._prices, state)
-        settlement = Settlement(
-            request_id=call.request_id,
-            units=units,
-            status_code=known.status_code,
-            error_code=known.code,
-            error_message=known.message[:LONGEST_MESSAGE],
-            response_time_ms=call.elapsed_ms(),
-            ttft_ms=ttft_ms,
-            exact=units == NO_WORK or not isinstance(error, ModelUnavailable),
-        )
-        await self._close(call, settlement)
+        await self._settling.fail(call, known, units, ttft_ms)
 
-    def _abandon(
-        self,
-        call: Call,
-        units: WorkUnits,
-        status: int = CLIENT_CLOSED,
-        code: str = "client_closed",
-        ttft_ms: int | None = None,
-    ) -> None:
-        """Step 5, for a call whose end is not known here: its caller went away, mostly.
-
-        The replica, cancelled in turn, settles with the engine's own count. If it had just ended,
-        it is asked, after a grace period. If the call never reached one, or it died too, what was
-        delivered is settled; at once where it still waited for its turn, when nobody else knows
-        of it.
-        """
-        settlement = Settlement(
-            request_id=call.request_id,
-            units=units,
-            status_code=status,
-            error_code=code,
-            response_time_ms=call.elapsed_ms(),
-            ttft_ms=ttft_ms,
-            exact=call.waiting,
-        )
-        self._telemetry.finished(call, status, units)
-        grace_s = 0.0 if call.waiting else ORPHAN_GRACE_S
-        asks = status == CLIENT_CLOSED and not (call.waiting or call.durable)
-        self._later(self._settle_after(settlement, grace_s, call if asks else None))
-
-    async def _close(self, call: Call, settlement: Settlement) -> None:
-        """Settle once, whether or not the caller still waits; keep trying if the store is away.
-
-        The answer is not held back for the store: its lease keeps the reservation meanwhile.
-        """
-        self._telemetry.finished(call, settlement.status_code, settlement.units)
-        try:
-            await asyncio.shield(self._later(self._admission.settle(settlement)))
-        except StoreUnavailable:
-            self._later(self._settle_stubbornly(settlement))
-
-    async def _settle_after(
-        self, settlement: Settlement, delay_s: float, asked: Call | None
-    ) -> None:
-        await asyncio.sleep(delay_s)
-        if asked is not None and await self._is_open(settlement.request_id):
-            ended = await self._dispatcher.ended(asked)
-            if ended is not None:
-                settlement = replace(settlement, **ended._asdict(), exact=True)
-        await self._settle_stubbornly(settlement)
-
-    async def _is_open(self, request_id: str) -> bool:
-        """Whether nobody has settled a call yet, as far as the store can say."""
-        try:
-            return await self._admission.is_open(request_id)
-        except StoreUnavailable:
-            return True
-
-    async def _settle_stubbornly(self, settlement: Settlement) -> None:
-        for delay_s in SETTLE_RETRIES_S:
-            try:
-                await self._admission.settle(settlement)
-            except StoreUnavailable:
-                await asyncio.sleep(delay_s)
-            else:
-                return
-        self._telemetry.settlement_lost(settlement.request_id)
-
-    def _lease(self, call: Call) -> Lease:
-        def renew(units: WorkUnits) -> None:
-            self._later(self._renewed(call.request_id, units))
-
-        return Lease(renew, self._renew_s)
-
-    async def _renewed(self, request_id: str, units: WorkUnits) -> None:
-        # The next renewal tries again; three may fail before the lease runs out.
-        with suppress(StoreUnavailable):
-            await self._admission.renew(request_id, units)
-
-    def _later(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return task
+    async def _ended(self, call: Call) -> Ended | None:
+        return await self._dispatcher.ended(call)
 
 
 def _require(principal: Principal, scope: Scope) -> None:

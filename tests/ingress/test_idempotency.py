@@ -327,7 +327,7 @@ async def lasting(pipeline: Pipeline, prefix: str):
     def gateway(book: type[IdempotencyBook] = IdempotencyBook, longest: int = 2_000) -> Once:
         once = Once(pipeline, prefix)
         admission = ValkeyAdmission(pipeline, prefix, cache_item_bytes=longest)
-        once.world.path._admission = admission
+        once.world.path._admission = once.world.path._settling._settler = admission
         once.book.__class__ = book
         made.append(once)
         return once

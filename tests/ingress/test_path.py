@@ -282,7 +282,7 @@ async def test_an_error_mid_stream_bills_what_was_delivered():
 
 
 async def test_a_disconnect_closes_the_stream_and_settles_what_was_delivered(monkeypatch):
-    monkeypatch.setattr("ingress.path.ORPHAN_GRACE_S", 0.01)
+    monkeypatch.setattr("ingress.settling.ORPHAN_GRACE_S", 0.01)
     world = World()
     stream = await world.path.stream(world.call(stream=True), KEY, world.who)
     assert await anext(stream.pieces) == b"data: 1\n\n"
@@ -295,7 +295,7 @@ async def test_a_disconnect_closes_the_stream_and_settles_what_was_delivered(mon
 
 
 async def test_the_replicas_own_count_wins_over_the_gateways(monkeypatch):
-    monkeypatch.setattr("ingress.path.ORPHAN_GRACE_S", 0.05)
+    monkeypatch.setattr("ingress.settling.ORPHAN_GRACE_S", 0.05)
     world = World()
     call = world.call(stream=True)
     stream = await world.path.stream(call, KEY, world.who)
@@ -313,7 +313,7 @@ async def test_the_replicas_own_count_wins_over_the_gateways(monkeypatch):
 async def test_a_caller_that_went_while_the_end_was_on_its_way_is_billed_for_all_of_it(
     monkeypatch, whole
 ):
-    monkeypatch.setattr("ingress.path.ORPHAN_GRACE_S", 0.01)
+    monkeypatch.setattr("ingress.settling.ORPHAN_GRACE_S", 0.01)
     world = World()
     world.dispatcher.known = Ended(WorkUnits(input_tokens=3, output_tokens=9), 0.5, 7)
     if whole:
@@ -336,7 +336,7 @@ async def test_a_caller_that_went_while_the_end_was_on_its_way_is_billed_for_all
 async def test_an_answer_is_delivered_although_the_store_went_away_and_settled_when_it_is_back(
     monkeypatch,
 ):
-    monkeypatch.setattr("ingress.path.SETTLE_RETRIES_S", (0.01, 0.01, 0.01))
+    monkeypatch.setattr("ingress.settling.SETTLE_RETRIES_S", (0.01, 0.01, 0.01))
     world = World()
     real, failures = world.admission.settle, [StoreUnavailable("away")] * 2
 
@@ -354,7 +354,7 @@ async def test_an_answer_is_delivered_although_the_store_went_away_and_settled_w
 
 
 async def test_a_caller_that_goes_away_before_a_whole_answer_is_settled_after_a_grace(monkeypatch):
-    monkeypatch.setattr("ingress.path.ORPHAN_GRACE_S", 0.01)
+    monkeypatch.setattr("ingress.settling.ORPHAN_GRACE_S", 0.01)
     world = World()
     world.dispatcher.gate = asyncio.Event()
     caller = asyncio.create_task(world.answer(world.call()))
@@ -369,7 +369,7 @@ async def test_a_caller_that_goes_away_before_a_whole_answer_is_settled_after_a_
 
 @pytest.mark.parametrize("failure", [asyncio.CancelledError(), StoreUnavailable("no reply")])
 async def test_an_ask_whose_reply_was_lost_does_not_keep_its_reservation(monkeypatch, failure):
-    monkeypatch.setattr("ingress.path.ORPHAN_GRACE_S", 0.01)
+    monkeypatch.setattr("ingress.settling.ORPHAN_GRACE_S", 0.01)
     world = World()
     real = world.admission.admit
 
@@ -389,7 +389,7 @@ async def test_an_ask_whose_reply_was_lost_does_not_keep_its_reservation(monkeyp
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_call_that_takes_longer_than_its_lease_keeps_it(monkeypatch, stream):
     world = World()
-    world.path._renew_s = 0.01
+    world.path._settling._renew_s = 0.01
     renewed = []
     real = world.admission.renew
 
