@@ -120,6 +120,10 @@ def call_of(model: str) -> dict[str, Any]:
             "json": {"model": model, "prompt": PROMPT, "steps": 4},
         },
         "speech": {"url": "/v1/audio/speech", "json": spoken},
+        "sql": {
+            "url": "/v1/sql",
+            "json": {"model": model, "query": "SELECT 1", "action": "optimize"},
+        },
         "transcription": {
             "url": "/v1/audio/transcriptions",
             "data": {"model": model},

@@ -54,6 +54,7 @@ from ingress.realtime.places import Places
 from ingress.receipts import Receipts
 from ingress.remote_media import RemoteMedia
 from ingress.sign_in import SignInEndpoints
+from ingress.sql import SqlEndpoints
 from ingress.tenant_administration import TenantAdministration
 from ingress.tenants import TenantEndpoints
 from ingress.turns import Turns
@@ -148,6 +149,7 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
     yield FraudEndpoints(path, catalog)
     yield ForecastEndpoints(path, catalog)
     yield MarketEndpoints(path, catalog, services.media)
+    yield SqlEndpoints(path, catalog)
     yield accounts
     yield usage
     yield Receipts(path, services.usage, services.receipts)

@@ -41,6 +41,10 @@ REVIEWED = {
     "cli/ledger_archive.py _archive": "a partition's name, made of a date",
     "cli/main.py prepare": "prepares an installation; no SQL",
     "cli/up.py Up._start": "prepares an installation; no SQL",
+    "graphs/sql_assist/planner.py _explained": "a caller's query, planned in memory, never run",
+    "graphs/sql_assist/planner.py empty_database": "tables in memory, their names quoted",
+    "graphs/sql_assist/trial.py _fill": "made-up rows in memory, names quoted",
+    "graphs/sql_assist/trial.py _rows": "a caller's query, run in memory on made-up rows",
     "ingress/remote_media.py RemoteMedia._replace": "fetches a URL; no SQL",
 }
 """Functions that put something else into SQL, or whose method of that name takes none, and why that

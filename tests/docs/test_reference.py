@@ -37,6 +37,7 @@ from graphs.ledger import LedgerArgs
 from graphs.market.insight import MarketSettings
 from graphs.model import ModelArgs
 from graphs.rag.store_settings import PineconeStore, PostgresqlStore, QdrantStore, WeaviateStore
+from graphs.sql_assist.settings import SqlSettings
 from graphs.voice.graph import VoiceSettings
 from ingress.accounts import KeyRequest
 from ingress.application import Application
@@ -66,6 +67,7 @@ SETTINGS: list[type[BaseModel]] = [
     EchoSettings,
     FraudSettings,
     ForecastSettings,
+    SqlSettings,
     ImageSettings,
     ImageWorkflowSettings,
     MarketSettings,
