@@ -3,10 +3,10 @@
     1 parse      dialect -> Call                                   (ingress.exchange)
     2 identify   API key -> Principal                              (auth.identify)
     3 admit      one atomic store round trip: epoch, windows, reservation, cache, event
-                                                             (ingress.asking, auth.valkey)
+                                                                   (ingress.asking, auth.valkey)
     4 dispatch   the model's replica, when it has room, by handle  (ingress.dispatch)
     5 settle     one atomic store round trip: actual units, refund, cache put, event
-                                                             (ingress.settling)
+                                                                   (ingress.settling)
 
 `answer` serves whole answers, `stream` its sibling for streams; every route that costs something
 goes through one of them. What a caller reads is settled before the caller can read its end. A
