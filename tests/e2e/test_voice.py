@@ -2,12 +2,14 @@
 
 import asyncio
 import base64
+import time
 from typing import Any
 
 import pytest
 import websockets
 
 from core.pcm import BYTES_PER_MS
+from core.sse import EventReader
 from tests.e2e.test_chat import settled
 
 pytestmark = pytest.mark.timeout(300)
@@ -74,6 +76,39 @@ async def test_a_conversation_by_the_official_client_hears_answers_speaks_and_is
     assert sorted(models) == ["starter-speech", "starter-transcribe", "starter-voice"]
     voice = rows[models.index("starter-voice")]
     assert voice["output_tokens"] == done.usage.output_tokens > 0
+
+
+async def test_sound_begins_before_the_answer_is_whole(pro, figure):
+    asked = {"text": "Tell me a story.", "format": "pcm", "stream": True}
+    reader, kinds = EventReader(), []
+    async with pro.http() as client:
+        await client.post("/v1/voice", json=asked | {"stream": False}, timeout=120)  # all awake
+        asked["instructions"] = "Tell another one."  # not from the cache
+        began, first_s = time.perf_counter(), 0.0
+        async with client.stream("POST", "/v1/voice", json=asked, timeout=120) as response:
+            async for piece in response.aiter_bytes():
+                kinds += [event["type"] for event in reader.feed(piece)]
+                if "voice.audio.delta" in kinds:
+                    first_s = first_s or time.perf_counter() - began
+        whole_s = time.perf_counter() - began
+    assert kinds[-1] == "voice.done"
+    figure("voice: request to first sound", 1000 * first_s, "ms")
+    figure("voice: request to the end", 1000 * whole_s, "ms")
+    assert kinds.count("voice.sentence") == 1 or first_s < whole_s
+
+
+async def test_a_client_that_goes_away_is_billed_for_what_was_spoken(pro):
+    asked = {"text": "Tell me a story.", "format": "pcm", "stream": True, "instructions": "Go."}
+    async with (
+        pro.http() as client,
+        client.stream("POST", "/v1/voice", json=asked, timeout=120) as response,
+    ):
+        async for piece in response.aiter_bytes():
+            if b"voice.text.delta" in piece:
+                break
+    (row,) = await settled(pro, 1)
+    assert (row["status_code"], row["exact"]) == (499, True), row
+    assert row["output_tokens"] >= 1
 
 
 async def test_a_wrong_key_is_told_in_the_handshake(cluster):
