@@ -15,8 +15,8 @@ from deployments.audio_encoder import Encoder
 if TYPE_CHECKING:
     import numpy as np
 
-PIECE_BYTES = 2000 * BYTES_PER_MS
-"""Longest piece of an event: WebSocket clients take messages of so many bytes."""
+PIECE_BYTES = 500 * BYTES_PER_MS
+"""Longest piece of an event: it fits into a message, and the server compresses it in no time."""
 BARE = ("pcm", "wav")
 WAV_HEADER_BYTES = len(wav_header(PCM_RATE))
 

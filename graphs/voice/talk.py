@@ -8,7 +8,7 @@ and what runs at the same time must not be lost by that.
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ import orjson
 from core.chat import ChatRequest
 from core.errors import CarillonError, ContextOverflow
 from core.model import CallContext
-from core.speech import SpeechRequest
+from core.speech import SpeechRequest, VoicesRequest
 from core.sse import EventReader
 from core.transcription import TranscriptionRequest
 from core.voice import VoiceRequest
@@ -29,6 +29,7 @@ from graphs.voice.sound import SoundStream, pieces
 
 WAITING_EVENTS = 16
 """Events made and not yet read: whoever reads slowly slows the models down."""
+WAKE_S = 1.5
 
 Message = dict[str, Any]
 
@@ -86,7 +87,11 @@ class Talk:
         await self._events.put(None)
 
     async def _answer(self) -> None:
-        messages = await self._messages()
+        waking = asyncio.create_task(self._wake_speech())
+        try:
+            messages = await self._messages()
+        finally:
+            waking.cancel()
         if not messages[-1]["content"]:
             await self._events.put(Finished("", "no_speech"))
             return
@@ -95,6 +100,14 @@ class Talk:
             if self._request.speak:
                 group.create_task(self._speak())
         await self._events.put(writing.result())
+
+    async def _wake_speech(self) -> None:
+        """Wake the speech model too, where hearing takes so long that its model must be waking."""
+        await asyncio.sleep(WAKE_S)
+        if self._request.speak:
+            with suppress(CarillonError):  # it will be told when there is something to say
+                free = CallContext(self._own.request_id, durable=True)
+                await self._steps.speech.answer("voices", VoicesRequest(), free)
 
     async def _messages(self) -> list[Message]:
         """The conversation for the chat model; recordings in it are heard."""

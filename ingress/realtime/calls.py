@@ -21,25 +21,29 @@ NO_CACHE = CachePolicy(read=False, write=False)
 
 
 class Calls:
-    """Args:
-    key: the caller's credentials, as they came with the handshake.
-    trace_id: what all calls of the connection have in common in logs and the ledger.
+    """One connection's.
+
+    Args:
+        key: the caller's credentials, as they came with the handshake.
+        session_id: what its calls have in common: their trace id, in logs and the ledger.
     """
 
-    def __init__(self, path: RequestPath, catalog: Catalog, key: str, trace_id: str) -> None:
+    def __init__(self, path: RequestPath, catalog: Catalog, key: str, session_id: str) -> None:
         self._path = path
         self._catalog = catalog
         self._key = key
-        self._trace_id = trace_id
+        self.session_id = session_id
 
-    def prepare(self, operation: str, document: dict[str, Any]) -> Call:
+    def prepare(
+        self, operation: str, document: dict[str, Any], request_id: str | None = None
+    ) -> Call:
         """A call of the model that `document` names. Raises ModelNotFound, InvalidRequest."""
         return call_of(
             self._catalog,
             operation,
             document | {"stream": True},
-            request_id=uuid.uuid4().hex,
-            trace_id=self._trace_id,
+            request_id=request_id or uuid.uuid4().hex,
+            trace_id=self.session_id,
             endpoint=ENDPOINT,
             cache=NO_CACHE,
         )

@@ -64,11 +64,10 @@ class Connection:
         self._limits = limits
         self._outbox = Outbox(socket.send_text)
         self._hearing = Hearing(calls, self._outbox)
-        self._conversation = Conversation(limits.items)
+        self._conversation = Conversation(limits.items, limits.characters)
         self._ear = Ear(session.audio.input.turn_detection, limits.buffer_s)
         self._tasks: set[asyncio.Task[None]] = set()
         self._responder = Responder(calls, self._outbox, self._conversation, self._task)
-        self._session_id = new_id("sess")
         self._expires_at = int(time.time() + limits.session_s)
         loop = asyncio.get_running_loop()
         self._clock: Callable[[], float] = loop.time
@@ -173,7 +172,7 @@ class Connection:
         self._outbox.put("session.updated", session=self._session_document())
 
     def _session_document(self) -> dict[str, Any]:
-        facts = {"id": self._session_id, "object": "realtime.session"}
+        facts = {"id": self._calls.session_id, "object": "realtime.session"}
         return facts | {"expires_at": self._expires_at} | self._session.model_dump()
 
     def _listen(self, audio: str) -> None:

@@ -99,6 +99,11 @@ class Item:
         """Of sound that was not written down."""
         return sum(len(part.sound) for part in self.content)
 
+    @property
+    def characters(self) -> int:
+        """Of its texts."""
+        return sum(len(part.text or "") for part in self.content)
+
     def document(self) -> dict[str, Any]:
         """As events show it."""
         return {
@@ -134,9 +139,10 @@ class Asked:
 class Conversation:
     """Items in order."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, most_characters: int) -> None:
         self._items: list[Item] = []
         self._most = most
+        self._most_characters = most_characters
 
     def __iter__(self) -> Any:
         return iter(self._items)
@@ -180,7 +186,13 @@ class Conversation:
 
     def surplus(self) -> list[Item]:
         """Take out, and return, the oldest that are too many."""
-        count = max(0, len(self._items) - self._most)
+        kept, characters = 0, 0
+        for item in reversed(self._items):
+            characters += item.characters
+            if kept == self._most or (kept and characters > self._most_characters):
+                break
+            kept += 1
+        count = len(self._items) - kept
         dropped, self._items = self._items[:count], self._items[count:]
         return dropped
 

@@ -6,6 +6,7 @@ part of the conversation. Cancelling the task closes the stream, and the path se
 """
 
 import asyncio
+import uuid
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, Literal
@@ -57,7 +58,8 @@ class Response:
         self._begun = False
         modalities = params.output_modalities or session.output_modalities
         self._speaks = modalities == ["audio"]
-        self.id = new_id("resp")
+        self._request_id = uuid.uuid4().hex
+        self.id = f"resp_{self._request_id}"
         self.cancelled: Cancelled | None = None
         """Why it was told to stop, once it was."""
 
@@ -100,7 +102,7 @@ class Response:
         self._asked = asked(self._items)
 
     async def _relay(self) -> None:
-        call = self._calls.prepare("converse", self._request())
+        call = self._calls.prepare("converse", self._request(), self._request_id)
         try:
             stream = await self._calls.stream(call)
         finally:

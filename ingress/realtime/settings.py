@@ -24,6 +24,8 @@ class RealtimeSettings(Frozen):
     """Seconds of sound that may wait to be committed, and that were not yet written down."""
     items: int = Field(256, ge=2, le=256)
     """Of one conversation; the oldest are dropped, and the client is told."""
+    characters: int = Field(500_000, ge=1000)
+    """Of all its texts; the same."""
     idle_s: float = Field(300.0, gt=0)
     """Longest time without a message from the client, and without a response."""
     session_s: float = Field(3600.0, gt=0)

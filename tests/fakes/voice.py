@@ -34,13 +34,15 @@ def heard(data):
 class Ear:
     """Hears what a test says that it hears."""
 
-    def __init__(self, *texts):
+    def __init__(self, *texts, wake_s=0.0):
         self.texts = list(texts)
+        self.wake_s = wake_s
         self.heard = []
         """Recordings."""
         self.languages = []
 
     async def transcribe(self, request, call):
+        await asyncio.sleep(self.wake_s)
         self.heard.append(request.file)
         self.languages.append(request.language)
         text = self.texts.pop(0) if self.texts else "One two three. Four five six."
@@ -64,6 +66,11 @@ class Mouth:
     def __init__(self, sentence_s=0.0):
         self.sentence_s = sentence_s
         self.requests = []
+        self.woken = 0
+
+    async def voices(self, request, call):
+        self.woken += 1
+        return Reply(b"{}")
 
     async def speak_stream(self, request, call):
         self.requests.append(request)

@@ -75,6 +75,7 @@ async def test_speech_is_answered_by_speech_in_the_order_of_events_that_clients_
     assert done.usage.carillon == {"audio_ms": 1501, "characters": 28}
     expected = WorkUnits(input_tokens=6, output_tokens=6, characters=28, audio_ms=1501)
     assert gateway.units() == [expected]
+    assert f"resp_{gateway.world.settlements()[0].request_id}" == done.id
     assert gateway.dispatcher.requests[0].instructions == "Repeat."
     (limit,) = next(e for e in events if e.type == "rate_limits.updated").rate_limits
     assert (limit.name, limit.limit) == ("tokens", 1000)

@@ -319,11 +319,12 @@ async def test_a_key_that_is_revoked_ends_the_conversation_at_its_next_response(
     assert not gateway.dispatcher.requests
 
 
-async def test_the_oldest_items_give_way_and_the_client_is_told():
-    async with served(limits=RealtimeSettings(items=2)) as gateway, connect(gateway) as socket:
+@pytest.mark.parametrize("limits", [{"items": 2}, {"characters": 1000}])
+async def test_the_oldest_items_give_way_and_the_client_is_told(limits):
+    async with served(limits=RealtimeSettings(**limits)) as gateway, connect(gateway) as socket:
         await told(socket)
         for number in range(3):
-            content = [{"type": "input_text", "text": "a"}]
+            content = [{"type": "input_text", "text": "a" * 400}]
             item = {"type": "message", "role": "user", "id": f"i{number}", "content": content}
             await told(socket, type="conversation.item.create", item=item)
             await told(socket)
