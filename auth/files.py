@@ -20,7 +20,8 @@ MENTIONED = """
     SELECT 1 FROM files WHERE tenant_id = $1 AND hash = $2
     UNION ALL SELECT 1 FROM jobs WHERE tenant_id = $1
     AND (request -> 'blobs' ? $2 OR result -> 'blobs' ? $2)
-    UNION ALL SELECT 1 FROM gallery_items WHERE tenant_id = $1 AND $2 = ANY (hashes) LIMIT 1
+    UNION ALL SELECT 1 FROM gallery_items WHERE tenant_id = $1 AND $2 = ANY (hashes)
+    UNION ALL SELECT 1 FROM app_deployments WHERE tenant_id = $1 AND hash = $2 LIMIT 1
 """
 
 

@@ -14,6 +14,7 @@ from ray import serve
 from ray.serve import Application as ServeApplication
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from auth.apps import AppBook
 from auth.files import FileBook
 from auth.gallery import GalleryBook
 from auth.idempotency import IdempotencyBook
@@ -104,6 +105,7 @@ class Gateway:
             configuration=governed.files.files,
             files=FileBook(governed.database),
             gallery=GalleryBook(governed.database),
+            apps=AppBook(governed.database),
             jobs=JobBook(governed.database),
             queue=DurableQueue(args.stores.database_url.resolve()),
             media=governed.media,

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from auth.apps import AppBook
 from auth.directory import Directory
 from auth.files import FileBook
 from auth.gallery import GalleryBook
@@ -24,6 +25,10 @@ from auth.valkey import ValkeyAdmission
 from ingress.accounts import Accounts
 from ingress.administration import Administration
 from ingress.aliases import Aliases
+from ingress.app_aliases import AppAliases
+from ingress.app_deployments import AppDeployments
+from ingress.app_files import AppFiles
+from ingress.apps import AppEndpoints
 from ingress.audio import AudioEndpoints
 from ingress.batches import BatchEndpoints
 from ingress.catalog import Catalog
@@ -99,6 +104,7 @@ class Services:
     """Files that are read again when they change."""
     files: FileBook
     gallery: GalleryBook
+    apps: AppBook
     jobs: JobBook
     queue: JobQueue
     media: MediaStore
@@ -150,6 +156,7 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
     yield ForecastEndpoints(path, catalog)
     yield MarketEndpoints(path, catalog, services.media)
     yield SqlEndpoints(path, catalog)
+    yield from _apps(path, catalog, services)
     yield accounts
     yield usage
     yield Receipts(path, services.usage, services.receipts)
@@ -193,6 +200,13 @@ def _people(path: RequestPath, identity: Identity) -> list[Part]:
         TenantEndpoints(path, identity),
         TenantAdministration(path, identity),
     ]
+
+
+def _apps(path: RequestPath, catalog: Catalog, services: Services) -> Iterator[Part]:
+    deployments = AppDeployments(path, services.apps, services.media)
+    apps = AppEndpoints(path, catalog, services.apps, deployments)
+    yield from (apps, AppFiles(path, services.apps), deployments)
+    yield AppAliases(path, apps, deployments)
 
 
 def _videos(path: RequestPath, catalog: Catalog, services: Services) -> Iterator[Part]:

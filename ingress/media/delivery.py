@@ -14,12 +14,14 @@ from auth.media import OwnedMedia
 from core.errors import RangeNotSatisfiable
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
-from ingress.media.kinds import kind_of
+from ingress.media.kinds import PAGE, kind_of
 from ingress.media.naming import media_name
 from ingress.media.ranges import byte_range, matches_any, range_applies
 from ingress.media.store import MediaStore
 
 BROWSER_S = 30 * 86_400
+PAGE_S = 60
+"""A page that was withdrawn must not stay with those who saw it."""
 SHARED_CACHE_S = 60
 """How long a CDN may answer without asking: how fast a deletion reaches it without a purge."""
 
@@ -46,7 +48,7 @@ class Delivery:
         exchange.headers["cache-control"] = "no-store"  # of errors
         name = exchange.http.path_params["name"]
         media, left_s = await self._store.granted(name, exchange.http.query_params)
-        terms = _public_terms(left_s)
+        terms = _public_terms(left_s, PAGE_S if kind_of(media.media_type) is PAGE else BROWSER_S)
         return await media_response(exchange, self._store, media, terms, with_body=with_body)
 
 
@@ -121,10 +123,10 @@ def _etag(media: OwnedMedia) -> str:
     return f'"{media.hash}"'
 
 
-def _public_terms(left_s: int) -> dict[str, str]:
+def _public_terms(left_s: int, browser_s: int) -> dict[str, str]:
     shared = min(SHARED_CACHE_S, left_s)
     return {
-        "cache-control": f"public, max-age={BROWSER_S}, s-maxage={shared}, immutable",
+        "cache-control": f"public, max-age={browser_s}, s-maxage={shared}, immutable",
         # The URL is the permission, whichever page it is on.
         "access-control-allow-origin": "*",
         "cross-origin-resource-policy": "cross-origin",
@@ -134,12 +136,12 @@ def _public_terms(left_s: int) -> dict[str, str]:
 def _content_headers(media: OwnedMedia) -> dict[str, str]:
     kind = kind_of(media.media_type)
     headers = {
-        "content-type": media.media_type,
+        "content-type": kind.served_as or media.media_type,
         "accept-ranges": "bytes",
         "x-content-type-options": "nosniff",
         "content-disposition": f"{'inline' if kind.inline else 'attachment'};"
         f' filename="{media_name(media)}"',
     }
-    if not kind.inline:
-        headers["content-security-policy"] = "default-src 'none'; sandbox"
+    if kind.policy is not None:
+        headers["content-security-policy"] = kind.policy
     return headers

@@ -17,11 +17,15 @@ OGG_AUDIO = (b"OpusHead", b"\x01vorbis", b"\x7fFLAC", b"Speex   ")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One media type. `inline` says that a browser may show it in place."""
+    """One media type. `inline` says that a browser may show it in place; `policy` is what it may do
+    there (Content-Security-Policy), `served_as` its content type when that is another.
+    """
 
     media_type: str
     extension: str
     inline: bool = True
+    policy: str | None = None
+    served_as: str | None = None
 
 
 PNG = Kind("image/png", "png")
@@ -35,9 +39,25 @@ MP3 = Kind("audio/mpeg", "mp3")
 FLAC = Kind("audio/flac", "flac")
 OGG = Kind("audio/ogg", "ogg")
 AAC = Kind("audio/aac", "aac")
+SAVED_ONLY = "default-src 'none'; sandbox"
+PAGE_POLICY = (
+    "sandbox allow-scripts allow-forms allow-modals allow-downloads; default-src 'none';"
+    " script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; base-uri 'none';"
+    " form-action 'none'"
+)
+"""Of a page: an origin of its own, so that its scripts reach nothing of ours, and no network. A
+page narrows it further by what it says itself."""
+PAGE = Kind(
+    "application/vnd.carillon.page",
+    "html",
+    policy=PAGE_POLICY,
+    served_as="text/html; charset=utf-8",
+)
+"""A page that was made here. Markup of any other origin stays a type that browsers only save."""
 
 KINDS = {
-    kind.media_type: kind for kind in (PNG, JPEG, WEBP, GIF, MP4, WEBM, WAV, MP3, FLAC, OGG, AAC)
+    kind.media_type: kind
+    for kind in (PNG, JPEG, WEBP, GIF, MP4, WEBM, WAV, MP3, FLAC, OGG, AAC, PAGE)
 }
 UPLOADABLE = "png, jpeg, webp, gif, mp4, webm, wav, mp3, flac or ogg"
 
@@ -45,7 +65,7 @@ UPLOADABLE = "png, jpeg, webp, gif, mp4, webm, wav, mp3, flac or ogg"
 def kind_of(media_type: str) -> Kind:
     """The kind called `media_type`; one that browsers only save, for every other type."""
     plain = media_type.partition(";")[0].strip().lower()
-    return KINDS.get(plain) or Kind(media_type, "bin", inline=False)
+    return KINDS.get(plain) or Kind(media_type, "bin", inline=False, policy=SAVED_ONLY)
 
 
 def sniff(data: bytes) -> Kind | None:

@@ -21,6 +21,8 @@ GRAIN_S = 300
 caches keep one copy."""
 LONGEST_EXPIRY = 11
 """Digits: keeps a hostile number small."""
+LASTING = 9_999_999_999
+"""The expiry of a URL without one: 2286."""
 OWNER_BYTES = 16
 
 
@@ -67,9 +69,17 @@ class UrlSigner:
         expires = -(-int(self._now() + self._ttl_s) // GRAIN_S) * GRAIN_S
         if ends is not None:
             expires = min(expires, int(ends))
+        return self._signed(name, owner, expires)
+
+    def _signed(self, name: str, owner: str, expires: int) -> SignedUrl:
         signature = self._signature(name, owner, str(expires))
         query = f"tenant={owner}&expires={expires}&signature={signature}"
         return SignedUrl(f"/media/{name}?{query}", expires)
+
+    def sign_lasting(self, name: str, owner: str, ends: float | None = None) -> SignedUrl:
+        """A URL path that works as long as what it names is there: until `ends`, if it has one."""
+        expires = LASTING if ends is None else int(ends)
+        return self._signed(name, owner, expires)
 
     def check(self, name: str, query: QueryParams) -> Grant:
         """Raises Forbidden unless the query signs `name` and has time left.

@@ -178,6 +178,12 @@ class MediaStore:
         """A fresh URL of media that were put earlier, such as the result of a job."""
         return self.absolute(self.signed(media).path, origin)
 
+    def lasting_url(self, media: OwnedMedia, origin: str = "") -> str:
+        """A URL that works until the media expire or are deleted."""
+        ends = None if media.expires_at is None else media.expires_at.timestamp()
+        signed = self._signer.sign_lasting(media_name(media), media.owner, ends)
+        return self.absolute(signed.path, origin)
+
     async def sweep(self) -> int:
         """Delete what has expired and blobs that nobody owns; how much went.
 

@@ -122,6 +122,18 @@ async def fill(connection: Connection, tenant: str) -> None:
         ),
         (
             (
+                "INSERT INTO apps (id, tenant_id, model, kind, name, framework, description,"
+                " facts, files, bytes, page)"
+                " VALUES ($2, $1, 'm', 'app', 'x', 'react', 'x', '{}', '{}', 0, 'x')"
+            ),
+            *(tenant, own),
+        ),
+        (
+            "INSERT INTO app_deployments (id, tenant_id, app_id, hash) VALUES ($2, $1, $2, 'h')",
+            *(tenant, own),
+        ),
+        (
+            (
                 "INSERT INTO jobs (id, tenant_id, api_key_id, kind, request)"
                 " VALUES ($2, $1, 'k', 'batch', '{}')"
             ),

@@ -30,6 +30,7 @@ from deployments.speech import SpeechSettings
 from deployments.transcription import TranscriptionSettings
 from deployments.video_takes import VideoSettings
 from deployments.vision import VisionSettings
+from graphs.app_builder.builder import AppBuilderSettings
 from graphs.gateway import GatewayArgs, GatewayConfig
 from graphs.image_workflow.workflow import ImageWorkflowSettings
 from graphs.jobs import JobsArgs
@@ -69,6 +70,7 @@ SETTINGS: list[type[BaseModel]] = [
     ForecastSettings,
     SqlSettings,
     ImageSettings,
+    AppBuilderSettings,
     ImageWorkflowSettings,
     MarketSettings,
     VideoSettings,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from auth.apps import AppBook, new_deployment_id
 from auth.gallery import GalleryBook, NewItem
 from core.settings import SecretReference
 from tests.auth.servers import Valkey
@@ -177,6 +178,7 @@ async def furnish(tenants: Tenants, ledger) -> None:
     ids["hash"], url = media.json()["id"], media.json()["url"]
     ids["name"] = url.partition("?")[0].rpartition("/")[2]
     ids["item_id"] = await hung(world, ids)
+    ids["app_id"], ids["deployment_id"] = await built(world, ids)
     asked = {"input_file_id": ids["file_id"], "endpoint": CHAT_PATH, "completion_window": "24h"}
     ids["batch_id"] = (await world.post("/v1/batches", asked, token)).json()["id"]
     video = await world.post("/v1/videos", {"prompt": "canary"}, token)
@@ -200,6 +202,25 @@ async def hung(world: Any, ids: dict[str, str]) -> str:
     )
     await GalleryBook(world.database).add(ids["tenant_id"], [item])
     return item_id
+
+
+async def built(world: Any, ids: dict[str, str]) -> tuple[str, str]:
+    """An app of A's and its deployment; their ids."""
+    book, tenant_id = AppBook(world.database), ids["tenant_id"]
+    app = await book.add(
+        tenant_id,
+        model="app-builder",
+        kind="app",
+        name="canary",
+        framework="react",
+        description="canary",
+        facts={},
+        files={"canary.js": "canary"},
+        page="<p>canary</p>",
+    )
+    deployment_id = new_deployment_id()
+    await book.publish(tenant_id, app.id, deployment_id, ids["hash"])
+    return app.id, deployment_id
 
 
 async def test_nothing_of_another_tenants_is_there_by_its_id(tenants: Tenants):
@@ -279,6 +300,7 @@ async def test_an_id_in_a_body_is_answered_as_one_that_never_was(tenants: Tenant
     wrong = key[:-8] + secrets.token_hex(4)
     cases: list[tuple[str, str, Any, Any]] = [
         ("BatchRequest", "/v1/batches", *both("input_file_id", file, window)),
+        ("DeployRequest", "/nexusai/deploy", *both("app_id", tenants.ids["app_id"])),
         ("KeyRequest", "/v1/api-keys", *both("tenant_id", tenant)),
         ("CreateKeyRequest", "/auth/create-key", *both("tenant_id", tenant)),
         ("ClearRequest", "/v1/admin/cache/clear", *both("tenant_id", tenant)),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from auth.apps import AppBook
 from auth.files import FileBook
 from auth.gallery import GalleryBook
 from auth.idempotency import IdempotencyBook
@@ -118,6 +119,7 @@ async def whole_gateway(
             configuration=(),
             files=FileBook(world.database),
             gallery=GalleryBook(world.database),
+            apps=AppBook(world.database),
             jobs=JobBook(world.database),
             queue=Shelf(),
             media=MediaStore(

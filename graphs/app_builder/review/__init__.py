@@ -1,0 +1,58 @@
+"""Reviews of code: findings with file, line and severity, by rules over syntax trees.
+
+Place in the path: inside the app builder. Nothing that is reviewed is imported or run. What a chat
+model says of the code comes from elsewhere (`graphs.app_builder.author`).
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+from graphs.app_builder.grammars import parsed
+from graphs.app_builder.review import javascript, markup, python, sql
+from graphs.app_builder.review.findings import ORDER, Finding, Severity
+from graphs.app_builder.review.secrets import secrets
+from graphs.app_builder.review.unused import unused_names
+from graphs.app_builder.sources import Part, parts_of
+from graphs.app_builder.syntax import file_faults
+
+MOST_FINDINGS = 500
+SCRIPTS = ("javascript", "typescript", "tsx")
+KNOWN_ENDS = {*("js", "jsx", "mjs", "cjs", "ts", "tsx", "vue", "html", "css", "json", "sql", "py")}
+
+__all__ = ["MOST_FINDINGS", "ORDER", "Finding", "Severity", "is_known", "review"]
+
+
+def review(files: Mapping[str, str]) -> list[Finding]:
+    """Findings of all files, the worst first; at most `MOST_FINDINGS` and one."""
+    every = (finding for path, text in files.items() for finding in _of_file(path, text))
+    return sorted(islice(every, MOST_FINDINGS + 1), key=lambda finding: finding.rank)
+
+
+def is_known(path: str) -> bool:
+    """Whether there are rules for the language of a file, besides those about secrets."""
+    return path.rpartition(".")[2].lower() in KNOWN_ENDS
+
+
+def _of_file(path: str, text: str) -> Iterator[Finding]:
+    yield from secrets(path, text)
+    if path.lower().endswith(".py"):
+        yield from python.findings(path, text)
+        return
+    faults = file_faults(path, text)
+    for fault in faults:
+        yield Finding("syntax-error", Severity.HIGH, path, fault.line, fault.column, fault.message)
+    if path.lower().endswith(".sql"):
+        yield from sql.findings(path, text)
+    for part in parts_of(path, text):
+        yield from _of_part(path, text, part, whole=not faults)
+
+
+def _of_part(path: str, text: str, part: Part, *, whole: bool) -> Iterator[Finding]:
+    root = parsed(part.grammar, part.source).root_node
+    if part.grammar == "html":
+        yield from markup.findings(path, part, root)
+    elif part.grammar in SCRIPTS:
+        yield from javascript.findings(path, part, root)
+        if whole and (part.row == 0 or b"import" in part.source):
+            inside = part.source.decode("utf-8", "replace")
+            yield from unused_names(path, part, root, text.replace(inside, "", 1))
