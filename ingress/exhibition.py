@@ -4,6 +4,7 @@ Place in the path: after step 5, when the call is settled. All of it is kept, or
 before something failed is taken back. It signs no URLs and knows no HTTP.
 """
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ STAGE_TYPE = "image/png"
 ID_LENGTH = 24
 
 Document = dict[str, Any]
+Kept = list[tuple[Document, OwnedMedia]]
+"""Objects of an answer, with the media of their pictures."""
 
 
 class _Picture(NamedTuple):
@@ -28,11 +31,8 @@ class _Picture(NamedTuple):
 
     holder: Document
     data: bytes
+    hash: str
     media_type: str
-
-    @property
-    def hash(self) -> str:
-        return hashlib.sha256(self.data).hexdigest()
 
 
 class Exhibition:
@@ -41,10 +41,9 @@ class Exhibition:
     def __init__(self, media: MediaStore, gallery: GalleryBook) -> None:
         self._media = media
         self._gallery = gallery
+        self._background: set[asyncio.Future[Kept]] = set()
 
-    async def keep(
-        self, principal: Principal, body: Document, tags: Sequence[str] | None
-    ) -> list[tuple[Document, OwnedMedia]]:
+    async def keep(self, principal: Principal, body: Document, tags: Sequence[str] | None) -> Kept:
         """Put every picture of `body` away; each object of it that holds one gets its `media`.
 
         Args:
@@ -55,12 +54,19 @@ class Exhibition:
         Raises:
             StorageFull: they do not fit; nothing was kept.
         """
-        pictures = list(_pictures(body))
+        # Carried to its end even if the caller goes away: all of it is kept, or none.
+        keeping = asyncio.ensure_future(self._keep(principal, body, tags))
+        self._background.add(keeping)
+        keeping.add_done_callback(self._background.discard)
+        return await asyncio.shield(keeping)
+
+    async def _keep(self, principal: Principal, body: Document, tags: Sequence[str] | None) -> Kept:
+        pictures = await asyncio.to_thread(lambda: list(_pictures(body)))
         before = await self._media.find_all(
             principal.tenant_id, {picture.hash for picture in pictures}
         )
         await self._require_room(principal, [p for p in pictures if p.hash not in before])
-        kept: list[tuple[Document, OwnedMedia]] = []
+        kept: Kept = []
         try:
             for picture in pictures:
                 media = await self._media.put(principal, picture.data, picture.media_type)
@@ -96,18 +102,23 @@ def drop_bytes(body: Document) -> None:
 
 
 def _pictures(body: Document) -> Iterator[_Picture]:
-    """Finished ones in the format of the answer, those of stages as PNG."""
+    """Finished ones in the format of the answer, those of stages as PNG.
+
+    Decodes and hashes megabytes: not for the event loop.
+    """
     for picture in body["data"]:
-        finished = f"image/{body['output_format']}"
-        yield _Picture(picture, base64.b64decode(picture[BYTES]), finished)
+        yield _picture(picture, f"image/{body['output_format']}")
         for stage in picture["stages"]:
             if BYTES in stage:
-                yield _Picture(stage, base64.b64decode(stage[BYTES]), STAGE_TYPE)
+                yield _picture(stage, STAGE_TYPE)
 
 
-def _finals(
-    body: Document, kept: list[tuple[Document, OwnedMedia]]
-) -> Iterator[tuple[Document, OwnedMedia]]:
+def _picture(holder: Document, media_type: str) -> _Picture:
+    data = base64.b64decode(holder[BYTES])
+    return _Picture(holder, data, hashlib.sha256(data).hexdigest(), media_type)
+
+
+def _finals(body: Document, kept: Kept) -> Iterator[tuple[Document, OwnedMedia]]:
     """Stages whose picture is the finished one."""
     media = {id(holder): owned for holder, owned in kept}
     for picture in body["data"]:

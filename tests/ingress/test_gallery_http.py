@@ -1,5 +1,6 @@
 """Image workflows over HTTP, and the gallery that keeps what they made."""
 
+import asyncio
 import base64
 import hashlib
 import secrets
@@ -270,6 +271,31 @@ async def test_when_the_gallery_cannot_be_written_no_picture_stays(world, client
     )
     assert error_of(response)[:2] == (503, "store_unavailable")
     assert await world.stored(key) == {kept}
+
+
+async def test_a_caller_who_goes_while_pictures_are_kept_finds_all_of_them(
+    world, client, key, monkeypatch
+):
+    begun, go_on, put = asyncio.Event(), asyncio.Event(), world.store.put
+
+    async def slowly(*arguments):
+        begun.set()
+        await go_on.wait()
+        return await put(*arguments)
+
+    monkeypatch.setattr(world.store, "put", slowly)
+    request = asyncio.ensure_future(made(client, seed=1, upscale=True))
+    await begun.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    go_on.set()
+    async with asyncio.timeout(10):
+        while True:
+            if data := (await listed(client))["data"]:
+                break
+            await asyncio.sleep(0.01)
+    assert await world.stored(key) == {data[0]["media"], data[0]["stages"][0]["media"]}
 
 
 @pytest.mark.parametrize(
