@@ -1,9 +1,10 @@
-"""Usage totals: sums of the ledger by quarter of an hour, tenant, key, user and model.
+"""Usage totals: sums of the ledger by quarter of an hour and by day, tenant, key, user and model.
 
 Place in the path: written by the ledger writer in the transaction that writes the rows, so that
 they are always the rows' sums; read by `auth.usage`, so that an answer costs the same however many
 requests there were. Every time zone of today is whole quarters of an hour away from UTC, so the
-days of every tenant are whole quarters too. This module does not read.
+days of every tenant are whole quarters too; sums of whole days, which are UTC's, make long periods
+short. This module does not read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,13 +16,13 @@ from auth.database import Connection
 
 ADD = """
 INSERT INTO usage_totals AS known (
-    tenant_id, began, api_key_id, model, user_id, requests, cached, errors,
+    tenant_id, seconds, began, api_key_id, model, user_id, requests, cached, errors,
     input_tokens, cached_tokens, output_tokens, reasoning_tokens,
     characters, pixel_steps, audio_ms, video_pixel_ms, rows,
     money, device_seconds, response_ms, timed)
 SELECT
-    tenant_id, date_bin('15 minutes', admitted_at, 'epoch'), api_key_id, coalesce(model, ''),
-    coalesce(user_id, ''),
+    tenant_id, seconds, date_bin(make_interval(secs => seconds), admitted_at, 'epoch'),
+    api_key_id, coalesce(model, ''), coalesce(user_id, ''),
     count(*) FILTER (WHERE is_new),
     count(*) FILTER (WHERE is_new AND cache = 'hit'),
     count(*) FILTER (WHERE status_code >= 400 OR status = 'abandoned'),
@@ -37,9 +38,10 @@ FROM jsonb_to_recordset($1::jsonb) AS event (
     status_code integer, response_time_ms bigint, device_seconds float8,
     input_tokens bigint, cached_tokens bigint, output_tokens bigint, reasoning_tokens bigint,
     other_units jsonb, money numeric, admitted_at timestamptz, is_new boolean)
-GROUP BY 1, 2, 3, 4, 5
-ORDER BY 1, 2, 3, 4, 5
-ON CONFLICT (tenant_id, began, api_key_id, model, user_id) DO UPDATE SET
+CROSS JOIN (VALUES (900), (86400)) AS span (seconds)
+GROUP BY 1, 2, 3, 4, 5, 6
+ORDER BY 1, 2, 3, 4, 5, 6
+ON CONFLICT (tenant_id, seconds, began, api_key_id, model, user_id) DO UPDATE SET
     requests = known.requests + excluded.requests,
     cached = known.cached + excluded.cached,
     errors = known.errors + excluded.errors,

@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 
 from auth.database import Database, TenantDatabase
+from auth.plans import UTC
 
 # Every query below groups the same sums by something else.
 _TOTALS = """
@@ -33,10 +34,28 @@ _TOTALS = """
     coalesce(sum(money), 0) AS money,
     coalesce(sum(device_seconds), 0)::float8 AS device_seconds,
     sum(response_ms)::float8 / nullif(sum(timed), 0)::float8 AS mean_response_time_ms
-FROM usage_totals
-WHERE began >= date_bin('15 minutes', $1::timestamptz, 'epoch') AND began < $2
-AND ($3::text IS NULL OR tenant_id = $3)
+FROM {of}
+WHERE ($3::text IS NULL OR tenant_id = $3)
 """
+# A period begins with the quarter of an hour that `since` is in. Of its whole days (UTC) the sums
+# are read, of what is before and after them those of quarters; one after the other, and not by a
+# condition with OR, for which PostgreSQL would look through all of them.
+_SINCE = "date_bin('15 minutes', $1::timestamptz, 'epoch')"
+_FIRST = "date_bin('1 day', $1::timestamptz + interval '86399.999999 seconds', 'epoch')"
+_LAST = "date_bin('1 day', $2::timestamptz, 'epoch')"
+_DAYS = f"""(
+    SELECT * FROM usage_totals WHERE seconds = 86400 AND began >= {_FIRST} AND began < {_LAST}
+    UNION ALL SELECT * FROM usage_totals
+    WHERE seconds = 900 AND began >= {_SINCE} AND began < least({_FIRST}, $2::timestamptz)
+    UNION ALL SELECT * FROM usage_totals
+    WHERE seconds = 900 AND began >= greatest({_FIRST}, {_LAST}) AND began < $2::timestamptz
+) AS sums"""  # noqa: S608  # ours
+_QUARTERS = f"""(
+    SELECT * FROM usage_totals
+    WHERE seconds = 900 AND began >= {_SINCE} AND began < $2::timestamptz
+) AS sums"""  # noqa: S608  # ours
+_BY_DAYS = _TOTALS.replace("{of}", _DAYS)
+_BY_QUARTERS = _TOTALS.replace("{of}", _QUARTERS)
 
 
 class By(StrEnum):
@@ -55,18 +74,19 @@ SUMMARY = (
     WHEN grouping(user_id) = 0 THEN 'user' ELSE '' END AS part,
     coalesce(model, api_key_id, user_id, '') AS name,
     """
-    + _TOTALS
-    + " GROUP BY GROUPING SETS ((), (model), (api_key_id), (user_id)) ORDER BY requests DESC"
+    + _BY_DAYS
+    + "GROUP BY GROUPING SETS ((), (model), (api_key_id), (user_id)) ORDER BY requests DESC"
 )
-TOTALS = "SELECT ''::text AS name, " + _TOTALS
-BY_TENANT = "SELECT tenant_id AS name, " + _TOTALS + " GROUP BY tenant_id ORDER BY 2 DESC LIMIT 100"
-BY_MODEL = "SELECT model AS name, " + _TOTALS + " GROUP BY 1 ORDER BY 2 DESC"
-_DAY = "(began AT TIME ZONE $4)::date"
-BY_DAY = f"SELECT {_DAY} AS day, ''::text AS name, " + _TOTALS + " GROUP BY 1, 2 ORDER BY 1"
-BY_DAY_AND = {
-    by: f"SELECT {_DAY} AS day, {column} AS name, " + _TOTALS + " GROUP BY 1, 2 ORDER BY 1, 3 DESC"
-    for by, column in COLUMNS.items()
+TOTALS = "SELECT ''::text AS name, " + _BY_DAYS
+BY_TENANT = "SELECT tenant_id AS name, " + _BY_DAYS + "GROUP BY 1 ORDER BY 2 DESC LIMIT 100"
+BY_MODEL = "SELECT model AS name, " + _BY_DAYS + "GROUP BY 1 ORDER BY 2 DESC"
+_NAMES: list[tuple[By | None, str]] = [(None, "''::text"), *COLUMNS.items()]
+_DATES = {
+    by: f"SELECT (began AT TIME ZONE $4)::date AS day, {column} AS name, " for by, column in _NAMES
 }
+_IN_ORDER = "GROUP BY 1, 2 ORDER BY 1, 3 DESC"
+DAILY = {by: dates + _BY_QUARTERS + _IN_ORDER for by, dates in _DATES.items()}
+UTC_DAILY = {by: dates + _BY_DAYS + _IN_ORDER for by, dates in _DATES.items()}
 RECORDS = """
     SELECT * FROM usage_records
     WHERE tenant_id = $1 AND admitted_at >= $2 AND admitted_at < $3
@@ -158,11 +178,11 @@ class Usage:
         since: datetime,
         until: datetime,
         by: By | None = None,
-        zone: str = "UTC",
+        zone: str = UTC,
     ) -> list[DayUsage]:
         """One tenant's totals by day of `zone`'s calendar; days without requests are absent."""
-        query = BY_DAY if by is None else BY_DAY_AND[by]
-        rows = await self._database.of(tenant_id).fetch(query, since, until, tenant_id, zone)
+        queries = UTC_DAILY if zone == UTC else DAILY
+        rows = await self._database.of(tenant_id).fetch(queries[by], since, until, tenant_id, zone)
         return [DayUsage(row["day"], row["name"], _totals(row)) for row in rows]
 
     async def records(

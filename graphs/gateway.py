@@ -15,6 +15,7 @@ from ray.serve import Application as ServeApplication
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from auth.apps import AppBook
+from auth.database import Database
 from auth.files import FileBook
 from auth.gallery import GalleryBook
 from auth.idempotency import IdempotencyBook
@@ -42,6 +43,11 @@ from ingress.realtime.settings import RealtimeSettings
 from ingress.remote_media import RemoteMedia
 from ingress.routes import Services, endpoints, sockets
 from ingress.strangers import Strangers
+
+REPORT_S = 20.0
+"""Longest statement of a report: a year, day by day, takes a while."""
+REPORTS_AT_ONCE = 2
+"""Connections for them: reports never keep an account's look-up waiting."""
 
 
 class GatewayArgs(GovernedArgs):
@@ -85,7 +91,7 @@ class Gateway:
             path=self.path,
             directory=governed.directory,
             identity=identity,
-            usage=Usage(governed.database),
+            usage=Usage(Database(args.stores.database_url.resolve(), REPORT_S, REPORTS_AT_ONCE)),
             receipts=ReceiptSigner(governed.pepper),
             idempotency=Idempotency(
                 self.path, IdempotencyBook(kept, args.stores.prefix, args.lease_s)

@@ -127,8 +127,10 @@ async def test_an_old_database_keeps_its_rows_and_gets_its_policies(url: str):
             own = database.of(tenant)
             seen = await own.fetch("SELECT request_id FROM usage_records")
             assert {row["request_id"] for row in seen} == requests
-            sums = await own.fetch("SELECT requests, input_tokens FROM usage_totals")
-            assert sum(row["requests"] for row in sums) == len(requests)
+            sums = await own.fetch("SELECT seconds, requests FROM usage_totals")
+            for seconds in (900, 86_400):
+                counted = [row["requests"] for row in sums if row["seconds"] == seconds]
+                assert sum(counted) == len(requests)
             for table in ("api_keys", "memberships", "media", "jobs", "files", "users"):
                 found = await own.fetch(f"SELECT 1 FROM {table}")  # ours
                 assert bool(found) == (tenant == "t1"), table

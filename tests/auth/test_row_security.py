@@ -108,7 +108,7 @@ async def fill(connection: Connection, tenant: str) -> None:
         (
             (
                 "INSERT INTO usage_totals VALUES"
-                " ($1, $3, 'k', 'm', $2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)"
+                " ($1, $3, 'k', 'm', $2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 900)"
             ),
             *(tenant, own, FAR),
         ),

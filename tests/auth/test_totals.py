@@ -121,6 +121,25 @@ async def test_however_events_come_each_row_counts_once(database: Database, cust
     assert set(summary.by[By.USER]) == {"", "ada"}
 
 
+async def test_any_period_is_the_sum_of_its_quarters(database: Database, customer: str):
+    """By whole days where it has some, whatever it begins and ends with."""
+    rng = random.Random(11)
+    first = datetime(2026, 5, 1, tzinfo=UTC)
+    rows = [row(customer, first + timedelta(minutes=rng.randrange(9 * 1440))) for _ in range(80)]
+    await store(database, rows)
+    moments = [datetime.fromisoformat(each["admitted_at"]) for each in rows]
+    usage, quarter = Usage(database), timedelta(minutes=15)
+    for _ in range(40):
+        since = first + quarter * rng.randrange(9 * 96)
+        until = since + quarter * rng.choice((1, 3, 96, 97, 200, 700))
+        expected = sum(since <= moment < until for moment in moments)
+        found = await usage.summary(customer, since, until)
+        assert found.totals.requests == expected
+        for zone in ("UTC", "Asia/Kathmandu"):
+            days = await usage.daily(customer, since, until, zone=zone)
+            assert sum(day.totals.requests for day in days) == expected
+
+
 async def test_two_writers_of_the_same_events_count_them_once(database: Database, customer: str):
     at = datetime.now(UTC)
     rows = [row(customer, at + timedelta(milliseconds=n)) for n in range(50)]
