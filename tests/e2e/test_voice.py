@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import time
 from typing import Any
 
@@ -111,10 +112,56 @@ async def test_a_client_that_goes_away_is_billed_for_what_was_spoken(pro):
     assert row["output_tokens"] >= 1
 
 
-async def test_a_wrong_key_is_told_in_the_handshake(cluster):
+def spoken_to(cluster, key):
     url = cluster.base_url.replace("http", "ws", 1) + "/v1/realtime"
+    return websockets.connect(url, additional_headers={"authorization": f"Bearer {key}"})
+
+
+async def test_a_conversation_that_breaks_off_is_billed_to_there(cluster, pro):
+    content = [{"type": "input_text", "text": "Tell me a story."}]
+    item = {"type": "message", "role": "user", "content": content}
+    async with asyncio.timeout(120), spoken_to(cluster, pro.key) as socket:
+        await socket.send(json.dumps({"type": "conversation.item.create", "item": item}))
+        await socket.send(json.dumps({"type": "response.create"}))
+        async for message in socket:
+            if json.loads(message)["type"] == "response.output_audio_transcript.delta":
+                break
+        socket.transport.abort()
+    (row,) = await settled(pro, 1)
+    assert (row["status_code"], row["exact"], row["endpoint"]) == (499, True, "/v1/realtime"), row
+    assert row["output_tokens"] >= 1
+
+
+async def test_conversations_side_by_side_do_not_mix_and_each_response_has_its_row(pro, figure):
+    waits = []
+
+    async def converse(client, number):
+        async with client.realtime.connect(model="gpt-realtime") as connection:
+            await connection.session.update(
+                session={"type": "realtime", "output_modalities": ["text"]}
+            )
+            for turn in range(3):
+                said = {"type": "input_text", "text": f"My name is Ann{number}. Turn {turn}."}
+                await connection.conversation.item.create(
+                    item={"type": "message", "role": "user", "content": [said]}
+                )
+                began = time.perf_counter()
+                await connection.response.create()
+                told, _ = await until(connection, "response.done")
+                waits.append(time.perf_counter() - began)
+                assert told["response.done"].response.status == "completed"
+
+    async with pro.openai(**PATIENCE) as client:
+        await asyncio.gather(*(converse(client, number) for number in range(6)))
+    rows = await settled(pro, 18)
+    assert len(rows) == 18
+    assert len({json.loads(row["details"])["trace_id"] for row in rows}) == 6
+    figure("realtime: a written response, 6 at once, median", 1000 * sorted(waits)[9], "ms")
+
+
+async def test_a_wrong_key_is_told_in_the_handshake(cluster):
     with pytest.raises(websockets.InvalidStatus) as caught:
-        async with websockets.connect(url, additional_headers={"authorization": "Bearer ck-no"}):
+        async with spoken_to(cluster, "ck-no"):
             pass
     assert caught.value.response.status_code == 401
     assert b"invalid_api_key" in caught.value.response.body
