@@ -129,7 +129,7 @@ class Connection:
             event_id = document.get("event_id") if isinstance(document, dict) else None
             self._do(client.parsed(document))
         except CarillonError as error:
-            event_id = event_id if isinstance(event_id, str) else None
+            event_id = event_id[:512] if isinstance(event_id, str) else None
             self._outbox.put("error", error=error_object(error, event_id))
 
     def _do(self, event: client.ClientEvent) -> None:  # noqa: C901 - a table of events
