@@ -4,18 +4,15 @@ Place in the path: step 1, after the caller was identified. What a URL may reach
 shows why it matters):
 
 - `http` and `https`, without credentials, on their usual ports or an unprivileged one;
-- hosts whose every address is public: resolved here once, and connected to by that address, so
-  that a name cannot change its meaning in between;
+- hosts whose every address is public, at the address that was looked at (`ingress.outbound`);
 - redirects by the same rules, at most three;
 - a limited size, in a limited time, never compressed on the way;
 - content that begins like media of the families asked for, whatever its headers say.
-
-Proxies of the environment are not used: they would resolve names again, elsewhere.
 """
 
 import asyncio
 import ssl
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import httpcore
@@ -24,27 +21,19 @@ from pydantic import Field
 
 from core.errors import InvalidRequest
 from core.model import Frozen
-from ingress.addresses import Resolver, is_public, system_resolver
+from ingress.addresses import Resolver, system_resolver
 from ingress.data_url import decode_data_url, is_data_url, too_long
 from ingress.media.kinds import sniff
+from ingress.outbound import UNREACHABLE, CheckedNetwork, fetchable
 
-MAX_URL = 4096
 MAX_REDIRECTS = 3
 MAX_AT_ONCE = 32
 """Fetches of one gateway: with `max_bytes`, all the memory that they take."""
-TRIED_ADDRESSES = 4
 OK = 200
 REDIRECTS = (301, 302, 303, 307, 308)
-PORTS = {"http": 80, "https": 443}
-UNPRIVILEGED_PORTS = range(1024, 65536)
 STEP_TIMEOUT_S = 5.0
 HEADERS = [("accept", b"*/*"), ("accept-encoding", b"identity"), ("user-agent", b"carillon")]
-UNREACHABLE = "its host is unknown, does not answer or is not on the public internet"
 IMAGES = ("image",)
-
-SocketOption = (
-    tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
-)
 
 
 class FetchSettings(Frozen):
@@ -86,7 +75,7 @@ class MediaFetcher:
             ssl_context=trust or httpx.create_ssl_context(),
             max_connections=MAX_AT_ONCE,
             max_keepalive_connections=0,
-            network_backend=_CheckedNetwork(resolve, settings.allow_private_media_urls),
+            network_backend=CheckedNetwork(resolve, settings.allow_private_media_urls),
         )
 
     @property
@@ -129,7 +118,7 @@ class MediaFetcher:
     async def _download(self, url: str, param: str, limit: int) -> bytes:
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                return await self._follow(_parsed(url, param), param, limit)
+                return await self._follow(fetchable(url, param), param, limit)
         except (TimeoutError, httpcore.TimeoutException) as error:
             raise InvalidRequest(f"'{param}': the URL took too long to answer", param) from error
         except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError) as error:
@@ -141,7 +130,7 @@ class MediaFetcher:
             found = await self._get(url, param, limit)
             if isinstance(found, bytes):
                 return found
-            url = _parsed(found, param, url)
+            url = fetchable(found, param, url)
         raise InvalidRequest(f"'{param}': the URL redirects too often", param)
 
     async def _get(self, url: httpx.URL, param: str, limit: int) -> bytes | str:
@@ -163,46 +152,6 @@ class MediaFetcher:
             return await _body(response, headers.get(b"content-length", ""), param, limit)
 
 
-class _CheckedNetwork(httpcore.AsyncNetworkBackend):
-    """Connects to public addresses only.
-
-    The one place where a connection is made: what is checked here is what is connected to.
-    """
-
-    def __init__(self, resolve: Resolver, allow_private: bool) -> None:  # noqa: FBT001
-        self._resolve = resolve
-        self._allow_private = allow_private
-        self._network = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109  # httpcore's interface
-        local_address: str | None = None,
-        socket_options: Iterable[SocketOption] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        problem: Exception = httpcore.ConnectError(UNREACHABLE)
-        for address in await self._addresses(host, port):
-            try:
-                return await self._network.connect_tcp(
-                    address, port, timeout, local_address, socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                problem = error
-        raise problem
-
-    async def _addresses(self, host: str, port: int) -> list[str]:
-        try:
-            found = await self._resolve(host, port)
-        except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError(UNREACHABLE) from error
-        # All of them: a name that is public and private at once is a trick.
-        if not self._allow_private and not all(is_public(address) for address in found):
-            raise httpcore.ConnectError(UNREACHABLE)
-        return found[:TRIED_ADDRESSES]
-
-
 async def _body(response: httpcore.Response, declared: str, param: str, limit: int) -> bytes:
     if declared.isascii() and declared.isdigit() and int(declared[:19]) > limit:
         raise too_long(param, limit)
@@ -212,19 +161,3 @@ async def _body(response: httpcore.Response, declared: str, param: str, limit: i
         if len(body) > limit:
             raise too_long(param, limit)
     return bytes(body)
-
-
-def _parsed(text: str, param: str, base: httpx.URL | None = None) -> httpx.URL:
-    """`text`, relative to `base`, as a URL that may be fetched. Raises InvalidRequest."""
-    try:
-        url = httpx.URL(text[: MAX_URL + 1]) if base is None else base.join(text[: MAX_URL + 1])
-        host, port = url.raw_host, url.port
-    except (httpx.InvalidURL, ValueError) as error:
-        raise InvalidRequest(f"'{param}': this is not a URL", param) from error
-    if url.scheme not in PORTS or not host:
-        raise InvalidRequest(f"'{param}': only http, https and data URLs are fetched", param)
-    if len(text) > MAX_URL or url.userinfo or b"%" in host:
-        raise InvalidRequest(f"'{param}': this URL is not fetched", param)
-    if port is not None and port not in PORTS.values() and port not in UNPRIVILEGED_PORTS:
-        raise InvalidRequest(f"'{param}': nothing is fetched from port {port}", param)
-    return url
