@@ -2,7 +2,7 @@
 
 Place in the path: written by the gateway when a job is asked for, and by the jobs application
 while it runs. It holds what tenants may see; what is needed to go on after a crash is the durable
-engine's (`graphs.jobs`). A job that has ended never changes again.
+engine's (`graphs.jobs`). A job that has ended never changes again, unless its tenant resumes it.
 """
 
 import hashlib
@@ -37,6 +37,13 @@ MENTIONED = """
     AND (request -> 'blobs' ? $2 OR result -> 'blobs' ? $2)
     UNION ALL SELECT 1 FROM files WHERE tenant_id = $1 AND hash = $2
     UNION ALL SELECT 1 FROM gallery_items WHERE tenant_id = $1 AND $2 = ANY (hashes) LIMIT 1
+"""
+REOPEN = """
+    UPDATE jobs SET status = 'queued', ended_at = NULL, error_code = NULL, error_message = NULL,
+        api_key_id = $4, user_id = $5, expires_at = $6, result = result || jsonb_build_object(
+            'resumed', coalesce((result ->> 'resumed')::int, 0) + 1)
+    WHERE id = $1 AND tenant_id = $2 AND kind = $3 AND status IN ('failed', 'cancelled')
+    RETURNING *
 """
 
 
@@ -84,6 +91,12 @@ class Job:
         """
         return self.api_key_id if self.user_id is None else f"{self.api_key_id} {self.user_id}"
 
+    @property
+    def execution(self) -> str:
+        """What the durable engine calls it: each resumption is another execution."""
+        resumed = self.result.get("resumed", 0)
+        return f"{self.id}.{resumed}" if resumed else self.id
+
 
 class JobBook:
     """The rows. Every method raises StoreUnavailable when PostgreSQL does not answer."""
@@ -108,21 +121,46 @@ class JobBook:
                 that is there.
         """
         own = secrets.token_hex(ID_BYTES) if once is None else _named(principal.tenant_id, once)
-        row = await self._database.of(principal.tenant_id).row(
+        owner = (principal.tenant_id, principal.key_id, principal.user_id)
+        return await self._add(f"{prefix}{own}", owner, kind, request, model, expires_at)
+
+    async def follow(self, job: Job, kind: str, job_id: str, request: dict[str, Any]) -> Job:
+        """A job that another one leads to, of the same caller. Twice the same id is one."""
+        owner = (job.tenant_id, job.api_key_id, job.user_id)
+        return await self._add(job_id, owner, kind, request)
+
+    async def _add(
+        self,
+        job_id: str,
+        owner: tuple[str, str, str | None],
+        kind: str,
+        request: dict[str, Any],
+        model: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> Job:
+        tenant_id, key_id, user_id = owner
+        row = await self._database.of(tenant_id).row(
             "INSERT INTO jobs"
-            " (id, tenant_id, api_key_id, kind, model, request, expires_at, user_id)"
+            " (id, tenant_id, api_key_id, user_id, kind, model, request, expires_at)"
             " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
             " ON CONFLICT (id) DO UPDATE SET id = excluded.id RETURNING *",
-            f"{prefix}{own}",
-            principal.tenant_id,
-            principal.key_id,
+            job_id,
+            tenant_id,
+            key_id,
+            user_id,
             kind,
             model,
             orjson.dumps(request).decode(),
             expires_at,
-            principal.user_id,
         )
         return _job(row)
+
+    async def begun(self, tenant_id: str, kind: str, prefix: str, once: str) -> Job | None:
+        """The job that is there under a name (see `add`), if one is."""
+        try:
+            return await self.find(tenant_id, kind, f"{prefix}{_named(tenant_id, once)}")
+        except NotFound:
+            return None
 
     async def find(self, tenant_id: str, kind: str, job_id: str) -> Job:
         """A tenant's own job. Raises NotFound, also for another tenant's."""
@@ -227,6 +265,27 @@ class JobBook:
         if job.status is JobStatus.CANCELLED:
             return job
         raise Conflict(f"the job has ended: it is {job.status.value}")
+
+    async def reopen(
+        self, principal: Principal, kind: str, job_id: str, expires_at: datetime
+    ) -> Job:
+        """Queue a job again that failed or was cancelled, on the rights of whoever asks.
+
+        Raises NotFound, Conflict for one that is under way or completed.
+        """
+        row = await self._database.of(principal.tenant_id).row(
+            REOPEN,
+            known_id(job_id),
+            principal.tenant_id,
+            kind,
+            principal.key_id,
+            principal.user_id,
+            expires_at,
+        )
+        if row is not None:
+            return _job(row)
+        job = await self.find(principal.tenant_id, kind, job_id)
+        raise Conflict(f"only what failed or was cancelled is resumed: it is {job.status.value}")
 
     async def delete(self, tenant_id: str, kind: str, job_id: str) -> None:
         """Forget a job that has ended. Raises NotFound, Conflict for one that runs."""

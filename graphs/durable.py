@@ -8,13 +8,14 @@ tenants see is `auth.jobs`'s. It knows neither models nor callers.
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from dbos import DBOS, DBOSConfig, error
 from pydantic import SecretStr
 
 from auth.jobs import JobBook
-from core.errors import CarillonError, ModelUnavailable, Unavailable
+from core.errors import CarillonError, ModelUnavailable, NotFound, Unavailable
 from graphs.job_queue import NAME, VERSION, WORKFLOW, queue_of
 from ingress.job_kind import JobKind, Outcome
 
@@ -101,6 +102,10 @@ class Durable:
         async def fail(job_id: str, code: str, message: str) -> None:
             await self._here(self._book.fail(job_id, code, message))
 
+        @retried
+        async def ended(job_id: str) -> None:
+            await self._here(self._ended(job_id))
+
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=RECOVERIES)
         async def job(job_id: str) -> None:
             try:
@@ -109,6 +114,7 @@ class Durable:
                 await finish(job_id, outcomes)
             except Exception as fault:  # noqa: BLE001  # a job's caller must not wait for ever
                 await fail(job_id, *_told(fault, job_id))
+            await ended(job_id)
 
     async def _begin(self, job_id: str) -> int:
         job = await self._book.begin(job_id)
@@ -125,6 +131,11 @@ class Durable:
         if not job.status.is_final:
             await self._book.complete(job_id, await self._kinds[job.kind].finish(job, outcomes))
 
+    async def _ended(self, job_id: str) -> None:
+        with suppress(NotFound):  # deleted by now
+            job = await self._book.read(job_id)
+            await self._kinds[job.kind].ended(job)
+
     async def _here(self, work: Coroutine[Any, Any, T]) -> T:
         """Run in the loop that owns the stores; cancelled there when cancelled here."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
@@ -140,6 +151,9 @@ def _told(fault: Exception, job_id: str) -> tuple[str, str]:
     if isinstance(fault, CarillonError):
         return fault.code, fault.message
     if isinstance(fault, error.DBOSMaxStepRetriesExceeded):
-        return ModelUnavailable.code, "a part it needs stayed away too long"
+        last = next((each for each in fault.errors[::-1] if isinstance(each, CarillonError)), None)
+        reason = f": {last.message}" if last else ""
+        code = last.code if last else ModelUnavailable.code
+        return code, f"a part it needs stayed away too long{reason}"
     logger.error("job %s failed", job_id, exc_info=fault)
     return CarillonError.code, "internal error"

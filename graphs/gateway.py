@@ -28,6 +28,8 @@ from auth.pipeline import Pipeline
 from auth.receipts import ReceiptSigner
 from auth.reconciliation import Reconciliation
 from auth.usage import Usage
+from auth.webhooks import WebhookSigner
+from auth.workflow_steps import StepBook
 from core.model import Frozen, ModelCard
 from core.settings import parse
 from graphs.gathered_writes import gather_writes
@@ -114,6 +116,8 @@ class Gateway:
             apps=AppBook(governed.database),
             jobs=JobBook(governed.database),
             queue=DurableQueue(args.stores.database_url.resolve()),
+            steps=StepBook(governed.database),
+            webhooks=WebhookSigner(governed.pepper),
             media=governed.media,
             remote=RemoteMedia(MediaFetcher(args.fetch)),
             upload_bytes=args.media.upload_bytes,

@@ -43,7 +43,8 @@ class DurableQueue:
         self._connecting = Lock()
 
     async def enqueue(self, job: Job) -> None:
-        """Have `job` run, now or when a process is there that can. Twice is once.
+        """Have `job` run, now or when a process is there that can. Twice is once; a job that was
+        resumed since runs again.
 
         Raises StoreUnavailable.
         """
@@ -53,7 +54,7 @@ class DurableQueue:
                     "workflow_name": WORKFLOW,
                     "queue_name": queue_of(job.kind),
                     "queue_partition_key": job.tenant_id,
-                    "workflow_id": job.id,
+                    "workflow_id": job.execution,
                     "app_version": VERSION,
                     "application_name": NAME,
                 },
@@ -63,7 +64,7 @@ class DurableQueue:
 
     async def cancel(self, job: Job) -> None:
         """Stop `job`; the piece under way is cancelled too. Raises StoreUnavailable."""
-        await self._run(lambda client: client.cancel_workflow(job.id))
+        await self._run(lambda client: client.cancel_workflow(job.execution))
 
     async def _run(self, work: "Callable[[DBOSClient], object]") -> None:
         await asyncio.to_thread(self._work, work)

@@ -1,4 +1,4 @@
-"""Jobs as a Serve application: batches, videos and other work that outlives its request.
+"""Jobs as a Serve application: batches, videos, workflows: work that outlives its request.
 
 Place in the path: beside the gateway. Each call that a job makes goes through the same request
 path, on the rights, limits and budget of the key that asked for it. It also sweeps media that have
@@ -16,12 +16,17 @@ from auth.directory import Directory
 from auth.files import FileBook
 from auth.jobs import JobBook
 from auth.principal import Principal
+from auth.webhooks import WebhookSigner
+from auth.workflow_steps import StepBook
 from core.settings import parse
 from graphs.batches import Batches
 from graphs.durable import Durable
 from graphs.gateway import GatewayConfig
 from graphs.governed import Governed, GovernedArgs
+from graphs.job_queue import DurableQueue
+from graphs.orchestrator.workflows import Workflows
 from graphs.videos import Videos
+from graphs.webhooks import Webhooks, WebhookSettings
 from ingress.catalog import Catalog
 from ingress.job_kind import JobKind
 from ingress.media.sweeper import MediaSweeper
@@ -37,6 +42,8 @@ class JobsArgs(GovernedArgs):
     """How long calls of jobs wait for a sleeping model to load: nobody waits for them."""
     concurrency: int = Field(8, ge=1)
     """Jobs of one kind that run at once, half of them one tenant's; the others wait."""
+    webhooks: WebhookSettings = WebhookSettings()
+    """How those are told who asked to hear of a run's end."""
 
 
 class KeyIds:
@@ -73,8 +80,21 @@ class Jobs:
         files = FileBook(governed.database)
         self.batches = Batches(path, book, files, governed.media)
         self.videos = Videos(path, book, governed.media, governed.admission, governed.readiness)
-        kinds: dict[str, JobKind] = {"batch": self.batches, "video": self.videos}
         url = args.stores.database_url.resolve()
+        self.workflows = Workflows(
+            path,
+            book,
+            StepBook(governed.database),
+            governed.media,
+            governed.admission,
+            DurableQueue(url),
+        )
+        kinds: dict[str, JobKind] = {
+            "batch": self.batches,
+            "video": self.videos,
+            "workflow": self.workflows,
+            "webhook": Webhooks(args.webhooks, book, WebhookSigner(governed.pepper)),
+        }
         self.durable = Durable(url, book, kinds, args.concurrency)
         sweeper = MediaSweeper(governed.media)
         loop = asyncio.get_running_loop()
@@ -84,7 +104,8 @@ class Jobs:
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Serve's hook: the models that jobs may call. Jobs begin when they are known."""
         config = parse(GatewayConfig, user_config, "user_config of the jobs application")
-        self.batches.catalog = self.videos.catalog = Catalog(config.models)
+        catalog = Catalog(config.models)
+        self.batches.catalog = self.videos.catalog = self.workflows.catalog = catalog
         if not self._launched:
             self._launched = True
             await self.durable.launch()

@@ -98,6 +98,9 @@ class Videos:
         """What the piece said."""
         return outcomes[0]
 
+    async def ended(self, job: Job) -> None:
+        """Nobody is told: callers look."""
+
     async def _attempt(self, job: Job, principal: Principal) -> Event:
         """One call, to its end. Its id is written down first: it may be the last that is heard."""
         call = await self._call(job)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.requests import Request
 from starlette.types import Receive, Scope
 
@@ -233,13 +234,13 @@ def validate(model: type[M], document: Any, under: str = "") -> M:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise _fault(error, under) from error
+        first = error.errors(include_url=False, include_context=False)[0]
+        raise fault_of(first, *filter(None, (under,))) from error
 
 
-def _fault(error: ValidationError, under: str) -> InvalidRequest:
-    first = error.errors(include_url=False, include_context=False)[0]
-    place = (under, *first["loc"]) if under else first["loc"]
-    param = ".".join(str(part) for part in place)[:200] or None
+def fault_of(first: ErrorDetails, *inside: str | int) -> InvalidRequest:
+    """A fault that pydantic found as our error; `inside` is where the document stands."""
+    param = ".".join(str(part) for part in (*inside, *first["loc"]))[:200] or None
     if first["type"] == "extra_forbidden":
         return UnknownParameter(f"Unrecognized request argument supplied: {param}", param)
     message = first["msg"].removeprefix("Value error, ")

@@ -4,6 +4,8 @@ Place in the path: before it, for jobs: their calls are admitted later, when nob
 told. It takes nothing. What admission says then is what counts.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from auth.admission import Refused, WindowState
@@ -15,6 +17,18 @@ from auth.principal import Principal
 from auth.quota import refusal
 from core.work import WorkUnits
 from ingress.trace import principal_object, traced, windows, work_object
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Calls of one model."""
+
+    model_id: str
+    calls: int
+    units: WorkUnits
+    """The most that all of them take."""
+    usual: WorkUnits
+    """What one of them is expected to take."""
 
 
 class Windows(Protocol):
@@ -51,3 +65,31 @@ class Headroom:
                 raise traced(
                     refusal(verdict), "admit", **facts, **windows(verdict, units, units, prices)
                 )
+
+    async def require_all(self, principal: Principal, works: Sequence[Work]) -> None:
+        """Raises LimitReached for the first window that cannot hold many calls, one after another.
+
+        A budget has to hold their sum. A rate opens again before they are done: it has to hold the
+        largest of them, when it is empty.
+        """
+        standing = await self._windows.standing(self._limits.scopes(principal))
+        for state in standing:
+            window = state.window
+            if window.watched or window.meter is Meter.CONCURRENCY:
+                continue
+            budget = window.is_budget
+            amounts = [self._amount(window.meter, work, whole=budget) for work in works]
+            asked = sum(amounts) if budget else max(amounts, default=0)
+            if asked > (state.remaining if budget else window.limit):
+                facts = {"principal": principal_object(principal), "calls": _calls(works)}
+                raise traced(refusal(Refused(standing, state, asked)), "admit", **facts)
+
+    def _amount(self, meter: Meter, work: Work, *, whole: bool) -> int:
+        if meter is Meter.REQUESTS:
+            return work.calls if whole else 1
+        units = work.units if whole else work.usual
+        return amount_of(meter, units, self._prices.of(work.model_id))
+
+
+def _calls(works: Sequence[Work]) -> int:
+    return sum(work.calls for work in works)

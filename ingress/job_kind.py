@@ -30,6 +30,10 @@ class JobKind(Protocol):
         """Put the pieces together: what the job's row keeps as its result."""
         ...
 
+    async def ended(self, job: Job) -> None:
+        """Its row says that it completed or failed. Said again when the process dies meanwhile."""
+        ...
+
 
 class JobQueue(Protocol):
     """Where jobs are handed over. Raises StoreUnavailable."""

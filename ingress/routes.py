@@ -22,6 +22,8 @@ from auth.receipts import ReceiptSigner
 from auth.reconciliation import Reconciliation
 from auth.usage import Usage
 from auth.valkey import ValkeyAdmission
+from auth.webhooks import WebhookSigner
+from auth.workflow_steps import StepBook
 from ingress.accounts import Accounts
 from ingress.administration import Administration
 from ingress.aliases import Aliases
@@ -72,6 +74,9 @@ from ingress.videos import VideoEndpoints
 from ingress.vision import VisionEndpoints
 from ingress.voice import VoiceEndpoints
 from ingress.websocket import SocketEndpoint
+from ingress.workflow_aliases import WorkflowAliases
+from ingress.workflow_runs import WorkflowRuns
+from ingress.workflows import WorkflowEndpoints
 
 
 class Part(Protocol):
@@ -107,6 +112,9 @@ class Services:
     apps: AppBook
     jobs: JobBook
     queue: JobQueue
+    steps: StepBook
+    """Those of workflows."""
+    webhooks: WebhookSigner
     media: MediaStore
     remote: RemoteMedia
     upload_bytes: int
@@ -184,6 +192,7 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
     yield Library(path, services.media, services.upload_bytes, room)
     yield Files(path, services.files, services.media, room)
     yield BatchEndpoints(path, services.files, services.jobs, services.queue)
+    yield from _workflows(path, catalog, services)
     yield ClusterEndpoints(path, catalog, services.readiness, services.decisions)
     yield Aliases(path, catalog, openai, accounts, usage, administration)
     people = _people(path, services.identity)
@@ -207,6 +216,14 @@ def _apps(path: RequestPath, catalog: Catalog, services: Services) -> Iterator[P
     apps = AppEndpoints(path, catalog, services.apps, deployments)
     yield from (apps, AppFiles(path, services.apps), deployments)
     yield AppAliases(path, apps, deployments)
+
+
+def _workflows(path: RequestPath, catalog: Catalog, services: Services) -> Iterator[Part]:
+    headroom = Headroom(services.admission, services.limits, services.prices)
+    book, steps, media = services.jobs, services.steps, services.media
+    runs = WorkflowRuns(path, catalog, book, steps, services.queue, media, headroom)
+    yield WorkflowEndpoints(path, runs, book, steps, media, services.prices, services.webhooks)
+    yield WorkflowAliases(path, catalog, services.readiness, runs, steps, media)
 
 
 def _videos(path: RequestPath, catalog: Catalog, services: Services) -> Iterator[Part]:

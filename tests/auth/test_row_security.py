@@ -153,6 +153,13 @@ async def fill(connection: Connection, tenant: str) -> None:
             ),
             *(tenant, own),
         ),
+        (
+            (
+                "INSERT INTO workflow_steps (run_id, tenant_id, step, status, change)"
+                " VALUES ($2, $1, 's', 'running', 1)"
+            ),
+            *(tenant, own),
+        ),
     ):
         await connection.execute(statement, *values)
 

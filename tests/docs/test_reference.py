@@ -40,6 +40,7 @@ from graphs.model import ModelArgs
 from graphs.rag.store_settings import PineconeStore, PostgresqlStore, QdrantStore, WeaviateStore
 from graphs.sql_assist.settings import SqlSettings
 from graphs.voice.graph import VoiceSettings
+from graphs.webhooks import WebhookSettings
 from ingress.accounts import KeyRequest
 from ingress.application import Application
 from ingress.catalog import Catalog
@@ -56,6 +57,7 @@ SETTINGS: list[type[BaseModel]] = [
     GatewayConfig,
     ModelCard,
     JobsArgs,
+    WebhookSettings,
     MediaSettings,
     FetchSettings,
     IdentitySettings,

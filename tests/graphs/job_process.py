@@ -44,6 +44,9 @@ class Counting:
     async def finish(self, job: Job, outcomes: list[dict[str, int]]) -> dict[str, int]:
         return {"sum": sum(outcome["index"] for outcome in outcomes)}
 
+    async def ended(self, job: Job) -> None:
+        self._note(job, f"ended {job.status.value}")
+
     def _note(self, job: Job, what: str) -> None:
         with self.log.open("a") as file:
             file.write(f"{job.id} {what}\n")

@@ -23,6 +23,7 @@ CHAT_PATH = "/v1/chat/completions"
 OF_NOBODY = {"model": "echo", "operation": "chat", "symbol": "bitcoin"}
 """Parameters of paths that name what belongs to no tenant."""
 BODIES: dict[str, Any] = {
+    "RerunRequest": {"inputs": {}},
     "RemixRequest": {"prompt": "a red circle on blue"},
     "KeyChange": {"name": "taken over", "limits": None},
     "RotateRequest": {"grace_s": 60},
@@ -181,6 +182,9 @@ async def furnish(tenants: Tenants, ledger) -> None:
     ids["app_id"], ids["deployment_id"] = await built(world, ids)
     asked = {"input_file_id": ids["file_id"], "endpoint": CHAT_PATH, "completion_window": "24h"}
     ids["batch_id"] = (await world.post("/v1/batches", asked, token)).json()["id"]
+    says = {"messages": [{"role": "user", "content": "canary"}]}
+    run = {"steps": [{"id": "a", "model": "echo", "input": says}]}
+    ids["run_id"] = (await world.post("/v1/workflows/runs", run, token)).json()["id"]
     video = await world.post("/v1/videos", {"prompt": "canary"}, token)
     ids["video_id"] = video.json()["id"]
     answered = await world.post(CHAT_PATH, CHAT, token)

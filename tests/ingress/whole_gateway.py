@@ -26,6 +26,8 @@ from auth.receipts import ReceiptSigner
 from auth.reconciliation import Reconciliation
 from auth.usage import Usage
 from auth.valkey import ValkeyAdmission
+from auth.webhooks import WebhookSigner
+from auth.workflow_steps import StepBook
 from core.model import ModelCard
 from core.settings import ROOT, SecretReference
 from ingress.application import Application
@@ -122,6 +124,8 @@ async def whole_gateway(
             apps=AppBook(world.database),
             jobs=JobBook(world.database),
             queue=Shelf(),
+            steps=StepBook(world.database),
+            webhooks=WebhookSigner(secret),
             media=MediaStore(
                 Blobs(str(media)), MediaOwnership(world.database), UrlSigner(secret, 3600), plans
             ),

@@ -1,0 +1,148 @@
+"""Calls of steps: each made as if it had come over HTTP, on the key that began the run.
+
+Place in the path: around it. A call is admitted, cached, settled and in the ledger for itself. A
+full rate window is waited for, as long as the run has time; a spent budget is not: the run fails
+there, and is resumed when somebody wants it. It decides nothing about retries of failures.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from auth.admission import Admission, Settlement
+from auth.jobs import Job
+from auth.principal import Principal, Scope
+from core.errors import (
+    BudgetSpent,
+    Conflict,
+    DeadlineExceeded,
+    InvalidRequest,
+    LimitReached,
+    ModelUnavailable,
+    Unavailable,
+)
+from graphs.patience import Patience
+from ingress.call import CachePolicy, Call
+from ingress.catalog import Catalog
+from ingress.exchange import call_of
+from ingress.path import Answer, RequestPath
+from ingress.workflow_plan import PlannedStep
+
+NO_STORE = CachePolicy(read=False, write=False)
+ENDPOINT = "/v1/workflows/runs"
+Begun = Callable[[str], Awaitable[None]]
+"""Told the ledger's id of a call before it is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A step's answer, and what is told of it."""
+
+    answer: Answer
+    principal: Principal
+    call: Call
+
+    @property
+    def cache(self) -> str | None:
+        """`HIT`, `MISS` or `BYPASS`."""
+        return self.call.headers.get("x-cache")
+
+    @property
+    def was_charged_before(self) -> bool:
+        """Whether a process that died had been answered: the ledger has that call, not this one."""
+        return self.call.once is not None and self.cache == "HIT"
+
+
+class StepCalls:
+    """Makes calls for runs."""
+
+    def __init__(self, path: RequestPath, admission: Admission) -> None:
+        self._path = path
+        self._admission = admission
+
+    async def make(
+        self,
+        job: Job,
+        step: PlannedStep,
+        document: dict[str, Any],
+        once: str | None,
+        begun: Begun,
+    ) -> Answered:
+        """A step's answer.
+
+        Args:
+            once: names the call, which is charged once though its process dies before that is
+                written down.
+
+        Raises:
+            StoreUnavailable: nothing can be said of the step; the run has to be tried again.
+            CarillonError: the step failed.
+        """
+        patience = Patience(job)
+        while True:
+            principal = await self._path.identify(job.caller, Scope.INFERENCE)
+            call = _call(job, step, document, principal, once)
+            await begun(call.request_id)
+            try:
+                async with asyncio.timeout(step.links.step.timeout_s):
+                    answer = await self._path.answer(call, job.caller, principal)
+            except TimeoutError as error:
+                seconds = step.links.step.timeout_s
+                raise DeadlineExceeded(f"no answer within {seconds:g} s") from error
+            except BudgetSpent:
+                raise
+            except Conflict:
+                if call.once is None:
+                    raise
+                once = None  # charged before, and the answer is gone: it has to be made again
+                continue
+            except (LimitReached, Unavailable) as error:
+                await patience.after(error)
+                continue
+            return Answered(answer, principal, call)
+
+    async def free(self, request_id: str) -> None:
+        """End a call that a killed process left behind; nothing happens if it had ended."""
+        lost = ModelUnavailable("the process that made this call was killed")
+        await self._admission.settle(
+            Settlement(
+                request_id,
+                status_code=lost.status_code,
+                error_code=lost.code,
+                error_message=lost.message,
+            )
+        )
+
+
+def _call(
+    job: Job,
+    step: PlannedStep,
+    document: dict[str, Any],
+    principal: Principal,
+    once: str | None,
+) -> Call:
+    if document.get("stream"):
+        raise InvalidRequest("steps are whole: 'stream' cannot be true", "stream")
+    asked = dict(document)
+    if "model" in step.operation.request.model_fields:
+        asked["model"] = step.model.card.id
+    cache = CachePolicy(*job.request["cache"])
+    if step.operation.tenant_field is not None:
+        cache = NO_STORE  # only the graph's own routes know when such answers change
+    kept = step.operation.cacheable and cache.read and cache.write
+    call = call_of(
+        Catalog([]),
+        step.operation_name,
+        asked,
+        step.model,
+        tenant=principal.tenant_id,
+        request_id=uuid.uuid4().hex,
+        trace_id=job.id,
+        endpoint=ENDPOINT,
+        cache=cache,
+        once=None if kept else once,  # what is in the cache is not charged again anyway
+    )
+    call.streamed = False  # some requests always stream for those who can take it
+    return call

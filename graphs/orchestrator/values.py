@@ -1,0 +1,158 @@
+"""Values: what the references of a run mean, once the steps that they name have ended.
+
+Place in the path: between steps. It reads what is known of one run, and of its tenant's media;
+there is nothing of another run or tenant that a reference could name.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from auth.workflow_steps import StepStatus
+from core.errors import NotFound
+from core.references import Missing, Path, Reference, walked
+from graphs.orchestrator.outputs import Made, Outputs
+from ingress.media.store import MediaStore
+from ingress.workflow_media import is_media, media_object, media_value, named_media
+
+NOTHING = Made()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a step ended."""
+
+    status: StepStatus
+    made: Made | tuple[Made, ...] = NOTHING
+    """One for each item, of a step over a list."""
+    error: tuple[str, str] | None = None
+    """Code and message."""
+
+    @property
+    def is_good(self) -> bool:
+        return self.status is StepStatus.COMPLETED
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Which item of a list a call is for."""
+
+    index: int
+    value: Any
+
+
+class Values:
+    """Those of one run."""
+
+    def __init__(
+        self,
+        tenant_id: str,
+        inputs: Mapping[str, Any],
+        ended: Mapping[str, Ended],
+        outputs: Outputs,
+        media: MediaStore,
+    ) -> None:
+        self._tenant_id = tenant_id
+        self._inputs = dict(inputs)
+        self._ended = ended
+        self._outputs = outputs
+        self._media = media
+
+    async def all(
+        self, references: Iterable[Reference], item: Item | None = None
+    ) -> dict[str, Any]:
+        """Values by the text of their reference. Media are given as what they hold.
+
+        Raises Missing.
+        """
+        found: dict[str, Any] = {}
+        for reference in references:
+            if reference.text not in found:
+                found[reference.text] = await self._value(reference, item)
+        return found
+
+    async def told(self, reference: Reference) -> Any:
+        """A value as users are told it: media by their objects; null of steps that did not run.
+
+        Raises Missing.
+        """
+        if reference.root == "media" and len(reference.path) == 1:
+            name = str(reference.path[0])
+            return media_object(await named_media(self._media, self._tenant_id, name, reference))
+        if reference.root == "media":
+            return await self._library(reference)
+        if reference.needs_output and not self._of(reference).is_good:
+            return None
+        value, rest = await self._walked(reference, None)
+        return await self._opened(value, rest, reference) if rest else value
+
+    async def if_there(self, reference: Reference) -> Any:
+        """A value as conditions ask for it: null where there is none."""
+        try:
+            return await self.told(reference)
+        except Missing:
+            return None
+
+    async def _value(self, reference: Reference, item: Item | None) -> Any:
+        if reference.root == "media":
+            return await self._library(reference)
+        value, rest = await self._walked(reference, item)
+        return await self._opened(value, rest, reference)
+
+    async def _library(self, reference: Reference) -> Any:
+        name, *rest = reference.path
+        return await media_value(self._media, self._tenant_id, str(name), rest, reference)
+
+    async def _walked(self, reference: Reference, item: Item | None) -> tuple[Any, Path]:
+        """A value, and what of the path is left where media are on the way."""
+        value, path = await self._root(reference, item)
+        for position, part in enumerate(path):
+            if is_media(value):
+                return value, path[position:]
+            value = walked(value, (part,), reference)
+        return value, ()
+
+    async def _opened(self, value: Any, rest: Path, reference: Reference) -> Any:
+        if not is_media(value):
+            return value
+        return await media_value(self._media, self._tenant_id, value["id"], rest, reference)
+
+    async def _root(self, reference: Reference, item: Item | None) -> tuple[Any, Path]:
+        path = reference.path
+        if reference.root == "inputs":
+            return self._inputs, path
+        if reference.root == "steps":
+            return await self._step(reference)
+        if item is None:
+            raise Missing(f"'${{{reference.text}}}' is not inside a 'map'")
+        return (item.index if reference.root == "index" else item.value), path
+
+    async def _step(self, reference: Reference) -> tuple[Any, Path]:
+        ended, (_, fact, *rest) = self._of(reference), reference.path
+        if fact == "status":
+            return ended.status.value, tuple(rest)
+        if fact == "error":
+            told = ended.error and {"code": ended.error[0], "message": ended.error[1]}
+            return told, tuple(rest)
+        if not ended.is_good:
+            raise Missing(f"'${{{reference.text}}}': the step was {ended.status.value}")
+        return await self._output(ended.made, reference, tuple(rest))
+
+    async def _output(
+        self, made: Made | tuple[Made, ...], reference: Reference, rest: Path
+    ) -> tuple[Any, Path]:
+        if isinstance(made, Made):
+            return await self._read(made, reference), rest
+        if rest and isinstance(rest[0], int):
+            one: Made = walked(list(made), rest[:1], reference)
+            return await self._read(one, reference), rest[1:]
+        return [await self._read(each, reference) for each in made], rest
+
+    async def _read(self, made: Made, reference: Reference) -> Any:
+        try:
+            return await self._outputs.read(self._tenant_id, made)
+        except NotFound as error:
+            raise Missing(f"'${{{reference.text}}}': the output has expired") from error
+
+    def _of(self, reference: Reference) -> Ended:
+        return self._ended[reference.step or ""]

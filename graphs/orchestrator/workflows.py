@@ -1,0 +1,103 @@
+"""Workflows: runs as jobs, so that they go on whatever is killed.
+
+Place in the path: a kind of job (`ingress.job_kind`) of one piece, which is the whole run: the
+journal knows better than the durable engine which of its steps have ended. When a run has ended,
+whoever asked to hear of it is told by another job (`graphs.webhooks`).
+"""
+
+import asyncio
+from contextlib import suppress
+from weakref import WeakValueDictionary
+
+from auth.admission import Admission
+from auth.jobs import Job, JobBook
+from auth.workflow_steps import StepBook
+from core.errors import StoreUnavailable
+from core.workflow import Workflow
+from graphs.orchestrator.execution import AT_ONCE, Execution
+from graphs.orchestrator.journal import Journal
+from graphs.orchestrator.outputs import Outputs
+from graphs.orchestrator.step_calls import StepCalls
+from graphs.orchestrator.step_run import Surroundings
+from graphs.orchestrator.values import Values
+from ingress.catalog import Catalog
+from ingress.exchange import validate
+from ingress.job_kind import JobQueue, Outcome
+from ingress.media.store import MediaStore
+from ingress.path import RequestPath
+from ingress.workflow_plan import Plan, planned
+from ingress.workflow_runs import followed_by_webhook
+
+UNTOLD = 0.99
+"""Progress of a run whose steps have all ended, until its outputs are there."""
+
+
+class Workflows:
+    """Runs workflows."""
+
+    name = "workflow"
+
+    def __init__(
+        self,
+        path: RequestPath,
+        book: JobBook,
+        steps: StepBook,
+        media: MediaStore,
+        admission: Admission,
+        queue: JobQueue,
+    ) -> None:
+        self.catalog = Catalog([])
+        self._book = book
+        self._steps = steps
+        self._media = media
+        self._queue = queue
+        self._calls = StepCalls(path, admission)
+        self._outputs = Outputs(media)
+        self._running: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def plan(self, job: Job) -> int:
+        """One piece. Raises InvalidRequest, ModelNotFound for models that are gone by now."""
+        await self._planned(job)
+        return 1
+
+    async def piece(self, job: Job, index: int) -> Outcome:
+        """Go on with the run, to its end."""
+        lock = self._running.setdefault(job.id, asyncio.Lock())
+        # A run that was resumed at once waits until what was cancelled has gone.
+        async with lock:
+            job = await self._book.read(job.id)
+            return {} if job.status.is_final else await self._run(job)
+
+    async def finish(self, job: Job, outcomes: list[Outcome]) -> Outcome:
+        """What the piece said."""
+        return outcomes[0]
+
+    async def ended(self, job: Job) -> None:
+        """Have whoever asked for it told."""
+        if "webhook" in job.request["workflow"]:
+            await self._queue.enqueue(await followed_by_webhook(self._book, job))
+
+    async def _run(self, job: Job) -> Outcome:
+        plan = await self._planned(job)
+        journal = Journal(job, self._steps)
+        values = Values(
+            job.tenant_id, plan.workflow.inputs, journal.ended, self._outputs, self._media
+        )
+        around = Surroundings(
+            job, journal, self._calls, self._outputs, values, asyncio.Semaphore(AT_ONCE)
+        )
+
+        async def told(share: float) -> None:
+            with suppress(StoreUnavailable):  # the next word will do
+                known = {"blobs": sorted(journal.blobs)}
+                await self._book.advance(job.id, min(share, UNTOLD), known)
+
+        execution = Execution(plan, around, told)
+        outcome = await execution.run()
+        if execution.failure is not None:
+            await self._book.fail(job.id, *execution.failure)
+        return outcome
+
+    async def _planned(self, job: Job) -> Plan:
+        workflow = validate(Workflow, job.request["workflow"])
+        return await asyncio.to_thread(planned, workflow, self.catalog)

@@ -1,0 +1,223 @@
+"""Runs of workflows: begun, if they can be run at all, cancelled, resumed, and run again.
+
+Place in the path: before it, under the routes. All that can be wrong with a workflow is found here,
+before it is written down and handed over as a job; its calls take the request path later
+(`graphs.orchestrator`). No model is woken here.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from auth.jobs import Job, JobBook, JobStatus
+from auth.principal import Principal
+from auth.workflow_steps import ONE, StepBook, StepStatus
+from core.errors import CarillonError, InvalidRequest, LimitReached, NotFound
+from core.plain import checked
+from core.workflow import Workflow
+from core.workflow_order import place_of, references_at
+from ingress.call import CachePolicy
+from ingress.catalog import Catalog
+from ingress.exchange import validate
+from ingress.headroom import Headroom, Work
+from ingress.job_kind import JobQueue
+from ingress.media.naming import HASH
+from ingress.media.store import MediaStore
+from ingress.outbound import fetchable
+from ingress.path import RequestPath
+from ingress.workflow_answers import KIND
+from ingress.workflow_estimate import kept_estimate, promised_works, works_of
+from ingress.workflow_plan import Plan, planned, require_models
+
+PREFIX = "run_"
+PATIENCE = timedelta(hours=24)
+"""How long a run may take, waits for windows to open included."""
+MOST_UNFINISHED = 200
+"""Runs of one tenant that have not ended."""
+RETRY_S = 10.0
+
+
+class WorkflowRuns:
+    """Those of all tenants."""
+
+    def __init__(
+        self,
+        path: RequestPath,
+        catalog: Catalog,
+        book: JobBook,
+        steps: StepBook,
+        queue: JobQueue,
+        media: MediaStore,
+        headroom: Headroom,
+    ) -> None:
+        self._path = path
+        self._catalog = catalog
+        self._book = book
+        self._steps = steps
+        self._queue = queue
+        self._media = media
+        self._headroom = headroom
+
+    async def plan(self, principal: Principal, document: dict[str, Any]) -> Plan:
+        """A workflow's plan.
+
+        Raises InvalidRequest, UnknownParameter, ModelNotFound, ModelForbidden: it could never be
+        run as it stands. Each names the place.
+        """
+        workflow = validate(Workflow, checked(document))
+        if workflow.webhook is not None:
+            fetchable(workflow.webhook.url, "webhook.url")
+        plan = await asyncio.to_thread(planned, workflow, self._catalog)
+        require_models(plan, principal)
+        await self._require_media(principal, workflow)
+        return plan
+
+    async def require_room(self, principal: Principal, plan: Plan, run_id: str = "") -> None:
+        """Raises LimitReached when budgets cannot hold the plan beside the tenant's other runs."""
+        done = await self._done(principal, run_id)
+        steps = [step for step in plan.steps if step.id not in done]
+        await self._require_room(principal, works_of(steps, self._usual(principal)), run_id)
+
+    async def begin(
+        self,
+        principal: Principal,
+        document: dict[str, Any],
+        cache: CachePolicy,
+        once: str | None = None,
+    ) -> Job:
+        """A new run, handed over. Raises what `plan` and `require_room` do.
+
+        Args:
+            once: names it: the same is begun once (`JobBook.add`).
+        """
+        if once is not None:
+            before = await self._book.begun(principal.tenant_id, KIND, PREFIX, once)
+            if before is not None:  # it may not have been handed over
+                await self._queue.enqueue(before)
+                return before
+        plan = await self.plan(principal, document)
+        await self.require_room(principal, plan)
+        if await self._book.unfinished(principal.tenant_id, KIND) >= MOST_UNFINISHED:
+            raise LimitReached(f"{MOST_UNFINISHED} runs are under way already", None, RETRY_S)
+        ends = datetime.now(UTC) + PATIENCE
+        job = await self._book.add(
+            principal, KIND, PREFIX, written(plan, cache), expires_at=ends, once=once
+        )
+        await self._keep_or_drop(principal, plan, job)
+        await self._queue.enqueue(job)
+        return job
+
+    async def again(
+        self,
+        principal: Principal,
+        run_id: str,
+        inputs: dict[str, Any],
+        cache: CachePolicy,
+        once: str | None = None,
+    ) -> Job:
+        """The same workflow with some inputs changed; what did not change comes from the cache."""
+        document = (await self.find(principal, run_id)).request["workflow"]
+        unknown = inputs.keys() - document.get("inputs", {}).keys()
+        if unknown:
+            name = min(unknown)
+            raise InvalidRequest(f"the run has no input '{name[:200]}'", f"inputs.{name[:200]}")
+        changed = document.get("inputs", {}) | inputs
+        return await self.begin(principal, document | {"inputs": changed}, cache, once)
+
+    async def find(self, principal: Principal, run_id: str) -> Job:
+        """A tenant's own run. Raises NotFound."""
+        return await self._book.find(principal.tenant_id, KIND, run_id)
+
+    async def cancel(self, principal: Principal, run_id: str) -> Job:
+        """Stop it where it is. Raises NotFound, Conflict for one that ended."""
+        before = await self.find(principal, run_id)
+        job = await self._book.cancel(principal.tenant_id, KIND, run_id)
+        await self._queue.cancel(job)
+        if before.status is not JobStatus.CANCELLED and "webhook" in job.request["workflow"]:
+            await self._queue.enqueue(await followed_by_webhook(self._book, job))
+        return job
+
+    async def resume(self, principal: Principal, run_id: str) -> Job:
+        """Go on with a run that failed or was cancelled: what completed is not done again.
+
+        Raises NotFound, Conflict, and what `plan` and `require_room` do.
+        """
+        job = await self.find(principal, run_id)
+        if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
+            plan = await self.plan(principal, job.request["workflow"])
+            await self.require_room(principal, plan, run_id)
+        ends = datetime.now(UTC) + PATIENCE
+        job = await self._book.reopen(principal, KIND, run_id, ends)
+        await self._steps.reopen(principal.tenant_id, run_id)
+        await self._queue.enqueue(job)
+        return job
+
+    async def delete(self, principal: Principal, run_id: str) -> None:
+        """Forget a run that has ended. Media that it made stay in the tenant's library.
+
+        Raises NotFound, Conflict for one that runs.
+        """
+        await self._book.delete(principal.tenant_id, KIND, run_id)
+
+    async def _keep_or_drop(self, principal: Principal, plan: Plan, job: Job) -> None:
+        """Look again now that others can see the run: of two that come at once, none goes over."""
+        try:
+            await self.require_room(principal, plan, job.id)
+        except CarillonError:
+            await self._book.cancel(principal.tenant_id, KIND, job.id)
+            await self._book.delete(principal.tenant_id, KIND, job.id)
+            raise
+
+    async def _require_room(self, principal: Principal, works: Sequence[Work], run_id: str) -> None:
+        promised = await self._steps.promised(principal.tenant_id, run_id)
+        others = promised_works(promised, self._usual(principal))
+        await self._headroom.require_all(principal, [*works, *others])
+
+    async def _done(self, principal: Principal, run_id: str) -> set[str]:
+        if not run_id:
+            return set()
+        rows = await self._steps.of_run(principal.tenant_id, run_id)
+        return {row.step for row in rows if row.item == ONE and row.status is StepStatus.COMPLETED}
+
+    def _usual(self, principal: Principal) -> Any:
+        return partial(self._path.reserved, principal)
+
+    async def _require_media(self, principal: Principal, workflow: Workflow) -> None:
+        """Raises InvalidRequest for references to media that the tenant does not have."""
+        parts: list[tuple[tuple[str | int, ...], Any]] = [(("outputs",), workflow.outputs)]
+        for number, step in enumerate(workflow.steps):
+            parts.append((("steps", number, "input"), step.input))
+            parts.append((("steps", number, "map"), step.over))
+        found: dict[str, str] = {}
+        for inside, part in parts:
+            for place, reference in references_at(part, *inside):
+                if reference.root == "media":
+                    found.setdefault(str(reference.path[0]), place_of(*inside, *place))
+        for blob, where in found.items():
+            await self._require_medium(principal, blob, where)
+
+    async def _require_medium(self, principal: Principal, blob: str, place: str) -> None:
+        try:
+            if not HASH.fullmatch(blob):
+                raise NotFound("no such media")
+            await self._media.find(principal.tenant_id, blob)
+        except NotFound as error:
+            raise InvalidRequest(f"'{place}': there are no such media", place) from error
+
+
+async def followed_by_webhook(book: JobBook, run: Job) -> Job:
+    """The job that tells of a run's end. Of one end there is one, however often it is asked for."""
+    name = f"hook_{run.execution.removeprefix(PREFIX).replace('.', '_')}"
+    url = run.request["workflow"]["webhook"]["url"]
+    return await book.follow(run, "webhook", name, {"run_id": run.id, "url": url})
+
+
+def written(plan: Plan, cache: CachePolicy) -> dict[str, Any]:
+    """What a run's row keeps of how it was asked for."""
+    return {
+        "workflow": plan.workflow.written(),
+        "estimate": kept_estimate(plan),
+        "cache": [cache.read, cache.write],
+    }

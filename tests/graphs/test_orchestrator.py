@@ -1,0 +1,333 @@
+"""Runs of workflows: order, conditions, lists, failures, media, and what is never done twice.
+
+Jobs run in this process (`tests.ingress.workflow_world`). That real ones survive `kill -9` is
+tested in `test_workflow_recovery.py`.
+"""
+
+import asyncio
+
+import pytest
+from pydantic import SecretStr
+
+from auth.database import Database
+from core.errors import CarillonError, InvalidRequest, ModelUnavailable
+from core.work import NO_WORK
+from tests.ingress.workflow_world import (
+    BEEP,
+    PICTURE,
+    RUNS,
+    WorkflowWorld,
+    begun,
+    by_id,
+    ended,
+    ran,
+    say,
+    until,
+)
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+async def world(database_url, tmp_path):
+    world = WorkflowWorld(Database(SecretStr(database_url)), tmp_path / "media")
+    yield world
+    await world.close()
+
+
+@pytest.fixture
+async def key(world):
+    return await world.tenant()
+
+
+@pytest.fixture
+async def client(world, key):
+    async with world.http(key) as client:
+        yield client
+
+
+async def test_steps_take_what_others_made(world, client):
+    run = await ran(
+        client,
+        say("last", "${steps.first.output.text} and ${steps.second.output.choices[0].message}"),
+        say("first", "about ${inputs.topic}"),
+        say("second", "${steps.first.output.text}!"),
+        inputs={"topic": "bells"},
+        outputs={"all": "${steps.last.output.text}", "n": "${inputs.topic}"},
+    )
+    assert run["status"] == "completed", run
+    second = '{"role":"assistant","content":"about bells!"}'
+    assert run["outputs"] == {"all": f"about bells and {second}", "n": "bells"}
+    assert [step["id"] for step in run["steps"]] == ["last", "first", "second"]
+    assert all(step["status"] == "completed" for step in run["steps"])
+    assert run["progress"] == 100
+
+
+async def test_each_step_is_a_call_of_its_own_in_the_ledger(world, client):
+    run = await ran(client, say("a", "one"), say("b", "two"))
+    assert [s.status_code for s in world.settlements] == [200, 200]
+    ids = {step["request_id"] for step in run["steps"]}
+    assert {s.request_id for s in world.settlements} == ids
+    assert {call.trace_id for call in world.models.calls} == {run["id"]}
+    assert {call.endpoint for call in world.models.calls} == {RUNS}
+
+
+async def test_independent_steps_run_together_within_a_bound(world, client):
+    gate = asyncio.Event()
+    steps = [say(f"s{n}", f"word{n}") for n in range(20)]
+    world.models.held = {f"word{n}": gate for n in range(20)}
+    run = await begun(client, *steps)
+    await until(lambda: world.models.under_way >= 8)
+    await asyncio.sleep(0.05)
+    assert world.models.under_way == 8
+    gate.set()
+    assert (await ended(client, run))["status"] == "completed"
+
+
+async def test_a_condition_decides_and_what_takes_from_a_skipped_step_is_skipped(world, client):
+    run = await ran(
+        client,
+        say("a", "yes"),
+        say("wanted", "w", **{"if": "${steps.a.output.text} == 'yes'"}),
+        say("unwanted", "u", **{"if": "${steps.a.output.text} == 'no'"}),
+        say("fed", "${steps.unwanted.output.text}"),
+        say("after", "z", after=["unwanted"]),
+        say("told", "${steps.unwanted.status}", **{"if": "${steps.unwanted.output.x} == null"}),
+        outputs={"unwanted": "${steps.unwanted.output.text}"},
+    )
+    assert run["status"] == "completed", run
+    statuses = {name: step["status"] for name, step in by_id(run).items()}
+    assert statuses == {
+        "a": "completed",
+        "wanted": "completed",
+        "unwanted": "skipped",
+        "fed": "skipped",
+        "after": "completed",
+        "told": "completed",
+    }
+    assert by_id(run)["fed"]["error"]["message"] == "'unwanted' was skipped"
+    assert by_id(run)["told"]["output"]["text"] == "skipped"
+    assert run["outputs"] == {"unwanted": None}
+
+
+async def test_a_step_runs_for_each_item_of_a_list(world, client):
+    run = await ran(
+        client,
+        say("words", "red green blue"),
+        say("each", "${index}: ${item}", map="${steps.words.output.list}"),
+        say("fixed", "<${item.name}>", map=[{"name": "x"}, {"name": "${inputs.n}"}]),
+        say("none", "${item}", map="${inputs.empty}"),
+        say("join", "${steps.each.output[1].text} of ${steps.fixed.output[-1].text}"),
+        inputs={"n": "y", "empty": []},
+        outputs={"all": "${steps.each.output}", "none": "${steps.none.output}"},
+    )
+    assert run["status"] == "completed", run
+    assert [each["text"] for each in run["outputs"]["all"]] == ["0: red", "1: green", "2: blue"]
+    assert run["outputs"]["none"] == []
+    assert by_id(run)["join"]["output"]["text"] == "1: green of <y>"
+    items = by_id(run)["each"]["items"]
+    assert [(each["item"], each["status"]) for each in items] == [
+        (0, "completed"),
+        (1, "completed"),
+        (2, "completed"),
+    ]
+
+
+async def test_a_list_that_is_longer_than_was_estimated_fails_its_step(world, client):
+    run = await ran(
+        client,
+        say("words", "a b c"),
+        say("each", "${item}", map="${steps.words.output.list}", max_items=2),
+    )
+    assert run["status"] == "failed"
+    assert run["error"]["message"] == "step 'each': 'map': 3 items; the limit is 2 ('max_items')"
+    assert world.models.asked["a"] == 0
+
+
+async def test_what_a_model_refuses_is_not_tried_again_and_ends_the_run(world, client):
+    world.models.errors = {"bad": [InvalidRequest("too dark", "prompt")]}
+    run = await ran(
+        client, say("a", "bad", retry={"attempts": 5}), say("b", "never ${steps.a.output.text}")
+    )
+    assert run["status"] == "failed"
+    assert run["error"] == {"code": "invalid_request", "message": "step 'a': too dark"}
+    assert world.models.asked == {"bad": 1}
+    assert by_id(run)["b"] == {"id": "b", "status": "pending"}
+
+
+async def test_a_fault_is_tried_again_as_often_as_the_step_says(world, client):
+    world.models.errors = {"flaky": [CarillonError("broken"), CarillonError("broken")]}
+    run = await ran(client, say("a", "flaky", retry={"attempts": 3, "delay_s": 0.01}))
+    assert run["status"] == "completed"
+    assert by_id(run)["a"]["tries"] == 3
+    world.models.errors = {"broken": [CarillonError("broken")] * 9}
+    run = await ran(client, say("a", "broken", retry={"attempts": 2, "delay_s": 0.01}))
+    assert (run["status"], by_id(run)["a"]["tries"]) == ("failed", 2)
+
+
+async def test_a_model_that_is_away_for_a_moment_is_waited_for(world, client):
+    world.models.errors = {"x": [ModelUnavailable("killed", None, 0.01)] * 2}
+    run = await ran(client, say("a", "x"))
+    assert run["status"] == "completed"
+    assert [s.status_code for s in world.settlements] == [503, 503, 200]
+
+
+async def test_a_step_that_takes_too_long_fails(world, client):
+    world.models.held = {"slow": asyncio.Event()}
+    run = await ran(client, say("a", "slow", timeout_s=0.05))
+    assert run["error"] == {
+        "code": "deadline_exceeded",
+        "message": "step 'a': no answer within 0.05 s",
+    }
+
+
+async def test_a_failure_may_be_forgiven(world, client):
+    world.models.errors = {name: [InvalidRequest("no")] for name in ("a", "b", "2")}
+    run = await ran(
+        client,
+        say("go", "a", on_failure="continue"),
+        say("instead", "b", on_failure={"output": {"text": "nothing"}}),
+        say("fed", "${steps.go.output.text}"),
+        say("then", "${steps.instead.output.text}, ${steps.go.error.message}"),
+        say("plan_b", "c", **{"if": "${steps.go.status} == 'failed'"}),
+        say("each", "${item}", map=["1", "2"], on_failure="continue"),
+        outputs={"each": "${steps.each.output}"},
+    )
+    assert run["status"] == "completed", run
+    steps = by_id(run)
+    assert steps["go"]["status"] == "failed"
+    assert steps["fed"]["status"] == "skipped"
+    assert steps["then"]["output"]["text"] == "nothing, no"
+    assert steps["plan_b"]["status"] == "completed"
+    assert [each and each["text"] for each in run["outputs"]["each"]] == ["1", None]
+
+
+async def test_after_a_failure_nothing_begins_and_what_is_under_way_is_kept(world, client):
+    gate = asyncio.Event()
+    world.models.held = {"slow": gate}
+    world.models.errors = {"bad": [InvalidRequest("no")]}
+    run = await begun(
+        client, say("slow", "slow"), say("bad", "bad"), say("next", "${steps.slow.output.text}!")
+    )
+    await until(lambda: world.models.asked["bad"])
+    gate.set()
+    run = await ended(client, run)
+    assert run["status"] == "failed"
+    assert by_id(run)["slow"]["status"] == "completed"
+    assert by_id(run)["next"]["status"] == "pending"
+
+
+async def test_files_go_to_the_library_and_on_to_other_models(world, key, client):
+    picture = {"prompt": "a bell"}
+    run = await ran(
+        client,
+        {"id": "draw", "model": "starter-image", "operation": "generate", "input": picture},
+        {"id": "speak", "model": "starter-speech", "input": {"input": "hello"}},
+        {
+            "id": "hear",
+            "model": "starter-transcribe",
+            "operation": "transcribe",
+            "input": {"file": "${steps.speak.output.media}"},
+        },
+        {
+            "id": "change",
+            "model": "starter-image",
+            "operation": "edit",
+            "input": {"prompt": "x", "image": "${steps.draw.output.data[0].b64_json.data_url}"},
+        },
+        say("tell", "${steps.draw.output.data[0].b64_json.media_type}"),
+        outputs={"picture": "${steps.draw.output.data[0].b64_json}"},
+    )
+    assert run["status"] == "completed", run
+    assert by_id(run)["hear"]["output"]["text"] == f"{len(BEEP)} bytes"
+    assert by_id(run)["tell"]["output"]["text"] == "image/png"
+    told = run["outputs"]["picture"]
+    assert (told["object"], told["bytes"]) == ("media", len(PICTURE))
+    assert (await client.get(told["url"])).content == PICTURE
+    library = (await client.get("/v1/media")).json()["data"]
+    assert {media["media_type"] for media in library} == {"image/png", "audio/wav"}
+    assert await world.book.mentions(key, told["id"])
+
+
+async def test_a_large_output_is_a_file_and_can_be_referred_to(world, client):
+    run = await ran(
+        client,
+        {"id": "embed", "model": "embed", "input": {"input": "x"}},
+        say("one", "= ${steps.embed.output.data[0].embedding[19999]}"),
+    )
+    assert run["status"] == "completed", run["error"]
+    step = by_id(run)["embed"]
+    assert step["output"] is None
+    assert (await client.get(f"/v1/media/{step['output_media']}")).status_code == 200
+    assert by_id(run)["one"]["output"]["text"] == "= 0.123456"
+
+
+async def test_a_request_that_turns_out_wrong_names_what_is(world, client):
+    run = await ran(
+        client,
+        say("a", "hello"),
+        say("b", "${steps.a.output.nothing.here}"),
+    )
+    assert run["error"]["message"] == (
+        "step 'b': 'input': '${steps.a.output.nothing.here}': there is no 'nothing'"
+    )
+    document = {"messages": "${steps.a.output.text}"}
+    run = await ran(client, say("a", "hello"), {"id": "b", "model": "echo", "input": document})
+    assert run["error"]["message"].startswith("step 'b': Invalid value for 'messages'")
+
+
+async def test_what_a_killed_process_held_is_given_back_and_what_it_finished_is_kept(world, client):
+    gate = asyncio.Event()
+    world.models.held = {"two": gate}
+    run = await begun(client, say("a", "one"), say("b", "two", after=["a"]))
+    await until(lambda: world.models.asked["two"])
+    held = set(world.admission.reservations)
+    # As if killed: nothing of it is heard any more, and its reservation stays.
+    lost = dict(world.admission.reservations)
+    world.runner.tasks[run["id"]].cancel()
+    await asyncio.gather(*world.runner.tasks.values(), return_exceptions=True)
+    world.admission.reservations.update(lost)
+    gate.set()
+    await world.runner.run(run["id"])
+    run = await ended(client, run)
+    assert run["status"] == "completed"
+    assert world.models.asked == {"one": 1, "two": 2}
+    (lost_id,) = held
+    by_request = {s.request_id: s for s in world.settlements}
+    assert (by_request[lost_id].status_code, by_request[lost_id].units) == (503, NO_WORK)
+    assert not world.admission.reservations
+
+
+async def test_a_rerun_takes_what_did_not_change_from_the_cache(world, client):
+    run = await ran(
+        client,
+        say("fixed", "same"),
+        say("changed", "${inputs.word}"),
+        say("both", "${steps.fixed.output.text} ${steps.changed.output.text}"),
+        inputs={"word": "one"},
+    )
+    again = await client.post(f"{RUNS}/{run['id']}/rerun", json={"inputs": {"word": "two"}})
+    assert again.status_code == 200, again.text
+    second = await ended(client, again.json())
+    caches = {name: step["cache"] for name, step in by_id(second).items()}
+    assert caches == {"fixed": "HIT", "changed": "MISS", "both": "MISS"}
+    assert world.models.asked["same"] == 1
+    fresh = await client.post(
+        f"{RUNS}/{run['id']}/rerun", json={}, headers={"cache-control": "no-cache"}
+    )
+    await ended(client, fresh.json())
+    assert world.models.asked["same"] == 2
+
+
+async def test_a_run_ends_with_the_key_that_began_it(world, key, client):
+    gate = asyncio.Event()
+    world.models.held = {"one": gate}
+    run = await begun(client, say("a", "one"), say("b", "two", after=["a"]))
+    await until(lambda: world.models.asked["one"])
+    plan = world.identifier.plans.pop(key)
+    gate.set()
+    await asyncio.gather(*world.runner.tasks.values())
+    world.identifier.plans[key] = plan
+    run = await ended(client, run)
+    assert (run["status"], run["error"]["code"]) == ("failed", "invalid_api_key")
+    assert world.models.asked["two"] == 0
