@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import random
+from typing import Any
 
 import pytest
 import websockets
@@ -16,7 +17,7 @@ from tests.fakes.voice import pcm
 from tests.ingress.realtime.world import served
 
 SOUND = base64.b64encode(pcm(tone(0.3, PCM_RATE))).decode()
-ODD = [None, "", "x", 7, -1, 1.5, True, [], {}, [{}], {"a": {}}, "root", "\u0000", SOUND]
+ODD: list[Any] = [None, "", "x", 7, -1, 1.5, True, [], {}, [{}], {"a": {}}, "root", "\u0000", SOUND]
 PARTS = [
     {"type": "input_text", "text": "One. Two."},
     {"type": "input_audio", "audio": SOUND},
