@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import orjson
 
 from auth.admission import (
+    MAKER,
     Admitted,
     Ask,
     CachedReply,
@@ -34,7 +35,7 @@ from auth.admission import (
     counted_as,
 )
 from auth.pipeline import Argument, Pipeline, Reply
-from auth.plans import HOUR_S, ScopedWindows, Window
+from auth.plans import HOUR_S, MONTH_S, ScopedWindows, Window
 from auth.scripts import Script
 from auth.spans import Span, counted, follows_calendar, reset_ms, span_of
 from core.errors import Conflict
@@ -73,13 +74,17 @@ class _Shape:
     Where a calendar decides, it is good for the hour that it was made in.
     """
 
-    __slots__ = ("encoded", "made_at", "spans", "windows")
+    __slots__ = ("encoded", "lasting", "made_at", "spans", "windows")
 
     def __init__(self, windows: tuple[Window, ...], now_s: float) -> None:
         self.windows = windows
         self.spans = tuple((window, span_of(window, now_s)) for window in windows)
         longest = max((window.seconds for window in windows), default=0)
-        self.encoded = orjson.dumps([longest, [_encoded(*pair) for pair in self.spans]])
+        encoded = [_encoded(*pair) for pair in self.spans]
+        self.encoded = orjson.dumps([longest, encoded])
+        # Of a maker, whose own calls may be held to longer windows in the same hash: those must not
+        # expire because a key that it made is not held to them.
+        self.lasting = orjson.dumps([MONTH_S, encoded])
         self.made_at = now_s if any(map(follows_calendar, windows)) else math.inf
 
     def is_good(self, windows: tuple[Window, ...], now_s: float) -> bool:
@@ -150,9 +155,9 @@ class ValkeyAdmission:
             ask.once or "",
         ]
         if ask.principal.makers:
-            arguments += [
-                each for scope, shape in shapes for each in (counted_as(scope), shape.encoded)
-            ]
+            for scope, shape in shapes:
+                made = scope.startswith(MAKER)
+                arguments += (counted_as(scope), shape.lasting if made else shape.encoded)
         else:
             for scope, shape in shapes:
                 arguments += (scope, shape.encoded)

@@ -7,16 +7,16 @@ address is therefore only known where the operator says that a proxy of theirs s
 
 from ipaddress import ip_address
 
-from ingress.exchange import Exchange
+from starlette.requests import HTTPConnection
 
 HEADER = "x-forwarded-for"
 
 
-def client_address(exchange: Exchange, *, forwarded_for: bool) -> str | None:
+def client_address(connection: HTTPConnection, *, forwarded_for: bool) -> str | None:
     """The last entry of `X-Forwarded-For`, which the nearest proxy wrote; None when not known."""
     if not forwarded_for:
         return None
-    lines = exchange.http.headers.getlist(HEADER)
+    lines = connection.headers.getlist(HEADER)
     last = lines[-1].rpartition(",")[2].strip() if lines else ""
     try:
         return str(ip_address(last))

@@ -6,10 +6,12 @@ OpenAPI document, so no route exists that the document does not know.
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from pydantic import BaseModel
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
@@ -28,8 +30,10 @@ Handler = Callable[[Exchange], Awaitable[Response]]
 class Guard(Protocol):
     """Who watches what keys callers come with. See `ingress.strangers`."""
 
-    def check(self, exchange: Exchange) -> None: ...
-    def saw(self, exchange: Exchange) -> None: ...
+    @property
+    def watches(self) -> bool: ...
+    def check(self, connection: HTTPConnection, key: str | None) -> None: ...
+    def saw(self, connection: HTTPConnection, key: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +67,12 @@ class Endpoint:
         """Answer; every failure is rendered, none shows a traceback."""
         exchange = Exchange(scope, receive, self.max_body_bytes, self.room)
         try:
-            if self.guard is not None:
-                self.guard.check(exchange)
+            if self.guard is not None and self.guard.watches:
+                self.guard.check(exchange.http, exchange.key)
             response = await self.handler(exchange)
         except CarillonError as error:
-            if self.guard is not None and isinstance(error, InvalidKey):
-                self.guard.saw(exchange)
+            if isinstance(error, InvalidKey):
+                self._tell_guard(exchange)
             response = render(error, self.error_body, {})
         except Exception:
             logger.exception("unhandled error", extra={"carillon_request_id": exchange.request_id})
@@ -77,3 +81,9 @@ class Endpoint:
             if not exchange.detached:
                 exchange.release()
         await with_headers(response, exchange.headers)(scope, receive, send)
+
+    def _tell_guard(self, exchange: Exchange) -> None:
+        """Of a key that was not good; one that cannot be read costs nobody a look."""
+        if self.guard is not None:
+            with suppress(InvalidKey):
+                self.guard.saw(exchange.http, exchange.key or "")

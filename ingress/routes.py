@@ -140,7 +140,7 @@ def _applied(endpoint: Endpoint, services: Services) -> Endpoint:
 
 def sockets(catalog: Catalog, services: Services) -> list[SocketEndpoint]:
     """All paths that are WebSockets."""
-    return RealtimeEndpoints(services.path, catalog, services.places).sockets()
+    return RealtimeEndpoints(services.path, catalog, services.places, services.guard).sockets()
 
 
 def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:

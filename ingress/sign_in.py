@@ -144,7 +144,7 @@ class SignInEndpoints:
         return await self._sign_in.log_in(email, request.password, address, request.tenant_id)
 
     def _address(self, exchange: Exchange) -> str | None:
-        return client_address(exchange, forwarded_for=self._identity.settings.forwarded_for)
+        return client_address(exchange.http, forwarded_for=self._identity.settings.forwarded_for)
 
 
 def tokens(signed_in: SignedIn, status: int = 200) -> Response:

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from core.errors import InvalidKey, LimitReached
+from starlette.requests import HTTPConnection
+
+from core.errors import LimitReached
 from ingress.client_address import client_address
-from ingress.exchange import Exchange
 
 MOST_KEYS = 20
 """Different unknown keys of one client in a window."""
@@ -64,27 +65,26 @@ class Strangers:
         self._suspects: dict[Client, float] = {}
         """Clients that have tried enough, and until when: mostly nobody."""
 
-    def check(self, exchange: Exchange) -> None:
+    @property
+    def watches(self) -> bool:
+        """Whether anybody has tried enough: mostly nobody, and then there is nothing to check."""
+        return bool(self._suspects)
+
+    def check(self, connection: HTTPConnection, key: str | None) -> None:
         """Raise LimitReached for one more key of a client that has tried enough."""
-        if not self._suspects:
-            return
-        client, now = self._client(exchange), self._clock()
+        client, now = self._client(connection), self._clock()
         until = self._suspects.get(client)
         if until is None:
             return
         if until <= now:
             del self._suspects[client]
             return
-        key = exchange.key
         if key is not None and not self._memory.remembers(key):
             raise LimitReached("too many unknown API keys", None, until - now)
 
-    def saw(self, exchange: Exchange) -> None:
-        """Its key was not good."""
-        key = _key(exchange)
-        if key is None:
-            return
-        client, now = self._client(exchange), self._clock()
+    def saw(self, connection: HTTPConnection, key: str) -> None:
+        """A key that was not good."""
+        client, now = self._client(connection), self._clock()
         tries = self._tries.get(client)
         if tries is None or tries.until <= now:
             tries = self._tries[client] = _Tries(now + self._window_s)
@@ -96,14 +96,6 @@ class Strangers:
         if len(tries.keys) >= self._most_keys:
             self._suspects[client] = tries.until
 
-    def _client(self, exchange: Exchange) -> Client:
-        address = client_address(exchange, forwarded_for=self._forwarded_for)
-        return address or exchange.http.scope.get("client")
-
-
-def _key(exchange: Exchange) -> str | None:
-    """None where there is none that could be looked for."""
-    try:
-        return exchange.key
-    except InvalidKey:
-        return None
+    def _client(self, connection: HTTPConnection) -> Client:
+        address = client_address(connection, forwarded_for=self._forwarded_for)
+        return address or connection.scope.get("client")

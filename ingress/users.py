@@ -77,7 +77,7 @@ class UserEndpoints:
             if request.current_password is None:
                 raise InvalidRequest("the current password is needed too", "current_password")
             settings = self._identity.settings
-            address = client_address(exchange, forwarded_for=settings.forwarded_for)
+            address = client_address(exchange.http, forwarded_for=settings.forwarded_for)
             await self._identity.sign_in.change_password(
                 principal, request.current_password, request.password, address
             )

@@ -91,11 +91,7 @@ local function charge(with_work)
     end
     if #values > 0 then redis.call('HSET', scope[1], unpack(values)) end
     -- Kept longer than any cache entry, so that `volatile-ttl` eviction takes those first.
-    -- Never sooner than before: whom the windows are of may have longer ones than who is held to them.
-    local ttl = math.max(2 * scope[3], 172800)
-    if redis.call('EXPIRE', scope[1], ttl, 'GT') == 0 and redis.call('TTL', scope[1]) == -1 then
-      redis.call('EXPIRE', scope[1], ttl)
-    end
+    redis.call('EXPIRE', scope[1], math.max(2 * scope[3], 172800))
   end
   return charges
 end
@@ -140,7 +136,8 @@ end
 
 local charges = charge(true)
 redis.call('HSET', KEYS[2], 'tenant', tenant, 'cache_key', cache_key, 'flight', flight,
-  'admitted_at', now, 'charges', cmsgpack.pack(charges), 'prices', ARGV[11], 'record', record, 'once', once)
+  'admitted_at', now, 'charges', cmsgpack.pack(charges), 'prices', ARGV[11], 'record', record)
+if once ~= '' then redis.call('HSET', KEYS[2], 'once', once) end
 redis.call('ZADD', KEYS[3], now + lease_ms, id)
 if flight ~= '' then redis.call('SET', flight, id, 'PX', lease_ms) end
 redis.call('XADD', KEYS[4], '*', 'event', 'admitted', 'id', id, 'at', now,

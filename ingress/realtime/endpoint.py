@@ -13,8 +13,9 @@ from starlette.websockets import WebSocket
 
 from auth.identify import AUTHORIZATION, credentials
 from auth.principal import Principal, Scope
-from core.errors import CarillonError, UnknownParameter
+from core.errors import CarillonError, InvalidKey, UnknownParameter
 from ingress.catalog import Catalog, ServedModel
+from ingress.endpoint import Guard
 from ingress.path import RequestPath
 from ingress.realtime.calls import ENDPOINT, Calls, error_object
 from ingress.realtime.connection import Connection
@@ -33,10 +34,11 @@ CLOSE_CODES = {401: 3000, 403: 3003, 429: 1013, 503: 1013}
 class RealtimeEndpoints:
     """Handlers over the request path."""
 
-    def __init__(self, path: RequestPath, catalog: Catalog, places: Places) -> None:
+    def __init__(self, path: RequestPath, catalog: Catalog, places: Places, guard: Guard) -> None:
         self._path = path
         self._catalog = catalog
         self._places = places
+        self._guard = guard
 
     def sockets(self) -> list[SocketEndpoint]:
         return [SocketEndpoint(ENDPOINT, self.converse, "Conversations in Realtime events")]
@@ -48,7 +50,7 @@ class RealtimeEndpoints:
         by_protocol = next((name for name in offered if name.startswith(KEY_PROTOCOL)), None)
         try:
             key = _key(socket, by_protocol)
-            principal = await self._path.authorize(key, Scope.INFERENCE)
+            principal = await self._identified(socket, key)
             assert key is not None
             model, name = self._model(socket.query_params, principal)
             with self._places.take(principal):
@@ -60,6 +62,15 @@ class RealtimeEndpoints:
             if by_protocol is None or socket.application_state.name != "CONNECTING":
                 raise
             await _refused(socket, chosen, error)
+
+    async def _identified(self, socket: WebSocket, key: str | None) -> Principal:
+        if self._guard.watches:
+            self._guard.check(socket, key)
+        try:
+            return await self._path.authorize(key, Scope.INFERENCE)
+        except InvalidKey:
+            self._guard.saw(socket, key or "")
+            raise
 
     def _model(self, query: QueryParams, principal: Principal) -> tuple[ServedModel, str | None]:
         """The model, and what the client calls it."""

@@ -11,6 +11,8 @@ from pydantic import SecretStr
 
 from auth.admission import Admitted, CachedReply, Hit, InFlight, Refused, Stale
 from auth.pipeline import Pipeline
+from auth.plans import MONTH_S
+from auth.principal import Maker
 from auth.valkey import CacheStats, ValkeyAdmission
 from core.errors import StoreUnavailable
 from core.work import WorkUnits
@@ -261,3 +263,16 @@ def test_it_works_on_uvloop_which_ray_serve_runs_on(valkey_server: Valkey):
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(check()) == b"x" * 900_000
+
+
+async def test_a_makers_longer_windows_outlive_the_calls_of_its_keys(valkey_world: ValkeyWorld):
+    """Both are counted in one hash; a key that a key made is not held to what plans say of each."""
+    month, day = requests(100, MONTH_S), requests(100)
+    await valkey_world.admission.admit(ask_of(scopes=(("key:k", (month, day)),)))
+    child = ask_of(scopes=(("maker:k", (day,)),))
+    made = replace(child, principal=replace(child.principal, makers=(Maker("k"),)))
+    await valkey_world.admission.admit(made)
+    name = f"{valkey_world.prefix}:window:key:k"
+    assert await valkey_world.store.call("TTL", name) > MONTH_S
+    counted = await valkey_world.admission.standing((("key:k", (month, day)),))
+    assert [state.used for state in counted] == [1, 2]

@@ -19,6 +19,7 @@ from ingress.catalog import Catalog
 from ingress.realtime.endpoint import RealtimeEndpoints
 from ingress.realtime.places import Places
 from ingress.realtime.settings import RealtimeSettings
+from ingress.strangers import Strangers
 from ingress.voice import VoiceEndpoints
 from tests.fakes.dispatch import KEY, NothingUnheard, principal
 from tests.fakes.voice import ENGINE, Ear, Mouth, Steps, echo
@@ -126,6 +127,13 @@ class Served:
         return [settlement.units for settlement in self.world.settlements()]
 
 
+class Nobody:
+    """Remembers no key."""
+
+    def remembers(self, key: str) -> bool:
+        return False
+
+
 @asynccontextmanager
 async def served(who=None, word_ms=0.0, sentence_s=0.0, limits=None, texts=()):
     """A gateway on a free port."""
@@ -138,7 +146,7 @@ async def served(who=None, word_ms=0.0, sentence_s=0.0, limits=None, texts=()):
         application = Application(
             VoiceEndpoints(world.path, catalog).endpoints(),
             "test",
-            RealtimeEndpoints(world.path, catalog, places).sockets(),
+            RealtimeEndpoints(world.path, catalog, places, Strangers(Nobody())).sockets(),
         )
         found = Served(world, ear, mouth, voice, dispatcher, places, application)
         async with listening(application) as found.port:
