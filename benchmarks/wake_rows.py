@@ -129,6 +129,10 @@ def call_of(model: str) -> dict[str, Any]:
             "data": {"model": model},
             "files": silence,
         },
+        "rag": {
+            "url": "/v1/rag/documents",
+            "json": {"model": model, "collection": "wake", "id": "bell", "text": "A bell rings."},
+        },
     }
     if family not in calls:
         raise LoadFailed(f"'{model}' sleeps, and no call is known for the family '{family}'")

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from auth.apps import AppBook
 from auth.database import Database
+from auth.documents import DocumentBook
 from auth.files import FileBook
 from auth.gallery import GalleryBook
 from auth.idempotency import IdempotencyBook
@@ -120,6 +121,7 @@ class Gateway:
             webhooks=WebhookSigner(governed.pepper),
             media=governed.media,
             remote=RemoteMedia(MediaFetcher(args.fetch)),
+            documents=DocumentBook(governed.database),
             upload_bytes=args.media.upload_bytes,
             decisions=published,
             places=Places(args.realtime),

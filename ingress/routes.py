@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from auth.apps import AppBook
 from auth.directory import Directory
+from auth.documents import DocumentBook
 from auth.files import FileBook
 from auth.gallery import GalleryBook
 from auth.identity import Identity
@@ -50,11 +51,14 @@ from ingress.job_kind import JobQueue
 from ingress.market import MarketEndpoints
 from ingress.media.delivery import Delivery
 from ingress.media.library import Library
+from ingress.media.purge import AnswersPurge
 from ingress.media.room import UploadRoom
 from ingress.media.store import MediaStore
 from ingress.openai import OpenAI
 from ingress.path import RequestPath
 from ingress.platform_aliases import PlatformAliases
+from ingress.rag import RagEndpoints
+from ingress.rag_aliases import RagAliases
 from ingress.readiness import Readiness
 from ingress.realtime.endpoint import RealtimeEndpoints
 from ingress.realtime.places import Places
@@ -117,6 +121,7 @@ class Services:
     webhooks: WebhookSigner
     media: MediaStore
     remote: RemoteMedia
+    documents: DocumentBook
     upload_bytes: int
     """Largest upload of media."""
     decisions: Callable[[], list[dict[str, Any]]]
@@ -165,6 +170,7 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
     yield MarketEndpoints(path, catalog, services.media)
     yield SqlEndpoints(path, catalog)
     yield from _apps(path, catalog, services)
+    yield from _rag(path, catalog, services)
     yield accounts
     yield usage
     yield Receipts(path, services.usage, services.receipts)
@@ -224,6 +230,13 @@ def _workflows(path: RequestPath, catalog: Catalog, services: Services) -> Itera
     runs = WorkflowRuns(path, catalog, book, steps, services.queue, media, headroom)
     yield WorkflowEndpoints(path, runs, book, steps, media, services.prices, services.webhooks)
     yield WorkflowAliases(path, catalog, services.readiness, runs, steps, media)
+
+
+def _rag(path: RequestPath, catalog: Catalog, services: Services) -> Iterator[Part]:
+    purge = AnswersPurge(services.admission.cache_clear)
+    rag = RagEndpoints(path, catalog, services.documents, services.media, purge)
+    yield rag
+    yield RagAliases(rag)
 
 
 def _videos(path: RequestPath, catalog: Catalog, services: Services) -> Iterator[Part]:

@@ -40,7 +40,7 @@ class CdnPurge:
 
 
 class AnswersPurge:
-    """Empties the tenant's response cache: answers there hold the media's bytes.
+    """Empties the tenant's response cache: answers there hold what was deleted, or quote it.
 
     Args:
         clear: `ValkeyAdmission.cache_clear`.
@@ -50,7 +50,11 @@ class AnswersPurge:
         self._clear = clear
 
     async def __call__(self, media: OwnedMedia) -> None:
+        await self.of_tenant(media.tenant_id)
+
+    async def of_tenant(self, tenant_id: str) -> None:
+        """Forget every cached answer of a tenant. Does not raise."""
         try:
-            await self._clear(media.tenant_id)
+            await self._clear(tenant_id)
         except CarillonError as error:
             logger.warning("cached answers were not cleared: %s", error)

@@ -160,6 +160,17 @@ async def fill(connection: Connection, tenant: str) -> None:
             ),
             *(tenant, own),
         ),
+        (
+            (
+                "INSERT INTO rag_collections (tenant_id, name, model, embedding)"
+                " VALUES ($1, $2, 'rag', 'e')"
+            ),
+            *(tenant, own),
+        ),
+        (
+            "INSERT INTO rag_documents (tenant_id, collection, id) VALUES ($1, $2, $2)",
+            *(tenant, own),
+        ),
     ):
         await connection.execute(statement, *values)
 

@@ -17,6 +17,7 @@ from auth.principal import Scope
 from core.errors import CarillonError
 from core.imports import load_spec
 from core.model import ModelCard
+from core.rag import RagLimits
 from core.settings import ROOT, StoreSettings
 from core.videos import VideoLimits
 from deployments.echo import EchoSettings
@@ -37,6 +38,7 @@ from graphs.jobs import JobsArgs
 from graphs.ledger import LedgerArgs
 from graphs.market.insight import MarketSettings
 from graphs.model import ModelArgs
+from graphs.rag.settings import RagSettings
 from graphs.rag.store_settings import PineconeStore, PostgresqlStore, QdrantStore, WeaviateStore
 from graphs.sql_assist.settings import SqlSettings
 from graphs.voice.graph import VoiceSettings
@@ -68,6 +70,8 @@ SETTINGS: list[type[BaseModel]] = [
     LlmSettings,
     EmbeddingSettings,
     EchoSettings,
+    RagSettings,
+    RagLimits,
     FraudSettings,
     ForecastSettings,
     SqlSettings,

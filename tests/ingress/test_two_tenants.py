@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from auth.apps import AppBook, new_deployment_id
+from auth.database import Database
+from auth.document_writes import DocumentWrites, NewDocument
 from auth.gallery import GalleryBook, NewItem
 from core.settings import SecretReference
 from tests.auth.servers import Valkey
@@ -187,6 +189,9 @@ async def furnish(tenants: Tenants, ledger) -> None:
     ids["run_id"] = (await world.post("/v1/workflows/runs", run, token)).json()["id"]
     video = await world.post("/v1/videos", {"prompt": "canary"}, token)
     ids["video_id"] = video.json()["id"]
+    ids["document_id"] = await document(world.database, ids["tenant_id"], "default")
+    ids["collection"] = f"canary-{secrets.token_hex(4)}"
+    await document(world.database, ids["tenant_id"], ids["collection"])
     answered = await world.post(CHAT_PATH, CHAT, token)
     ids["request_id"] = answered.headers.get("x-request-id", "")
     await ledger.drain()
@@ -225,6 +230,16 @@ async def built(world: Any, ids: dict[str, str]) -> tuple[str, str]:
     deployment_id = new_deployment_id()
     await book.publish(tenant_id, app.id, deployment_id, ids["hash"])
     return app.id, deployment_id
+
+
+async def document(database: Database, tenant: str, collection: str) -> str:
+    """A document of a tenant's, as the RAG graph keeps it; its id."""
+    rows = DocumentWrites(database)
+    name = f"canary-{secrets.token_hex(4)}"
+    begun = await rows.begin(tenant, collection, name, "rag", "all-minilm-l6-v2")
+    facts = NewDocument("canary", "text", 6, None, 1, 1, {"canary": True}, "canary")
+    await rows.finish(tenant, begun, facts)
+    return name
 
 
 async def test_nothing_of_another_tenants_is_there_by_its_id(tenants: Tenants):

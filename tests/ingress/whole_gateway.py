@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from auth.apps import AppBook
+from auth.documents import DocumentBook
 from auth.files import FileBook
 from auth.gallery import GalleryBook
 from auth.idempotency import IdempotencyBook
@@ -86,11 +87,12 @@ async def whole_gateway(
     pepper: SecretReference,
     media: Path,
     prices: PriceBook | None = None,
+    dispatcher: ScriptedDispatcher | None = None,
 ) -> AsyncIterator[Whole]:
     """One gateway replica."""
     async with worlds.world(database_url, valkey_url, prefix, pepper) as world:
         plans = read_plans(ROOT / "plans.yaml")
-        prices, dispatcher = prices or PriceBook(), ScriptedDispatcher()
+        prices, dispatcher = prices or PriceBook(), dispatcher or ScriptedDispatcher()
         limits, readiness = Limits(plans), Readiness()
         admission = ValkeyAdmission(world.store, prefix)
         identity, secret = world.identity, pepper.resolve()
@@ -130,6 +132,7 @@ async def whole_gateway(
                 Blobs(str(media)), MediaOwnership(world.database), UrlSigner(secret, 3600), plans
             ),
             remote=RemoteMedia(MediaFetcher(FetchSettings())),
+            documents=DocumentBook(world.database),
             upload_bytes=1_000_000,
             decisions=list,
             places=Places(RealtimeSettings()),

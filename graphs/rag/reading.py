@@ -1,0 +1,132 @@
+"""A document as its words: text, and where its paragraphs and headings are.
+
+Place in the path: what every reader of a format makes, and what passages are cut from. Text is kept
+exactly: a span of characters means the same in the document, in its passages and in citations. This
+module reads no format.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.rag import MAX_CHARACTERS, MAX_TITLE, Block, Kind
+
+BETWEEN_BLOCKS = "\n\n"
+MAX_HEADING = 200
+"""Characters of a heading in the path that passages carry."""
+SPACES = re.compile(r"\s+")
+NOT_TEXT = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 127, *range(0xD800, 0xE000)])
+"""Characters that are no writing, and that PostgreSQL or JSON may not hold."""
+
+
+class Unreadable(Exception):
+    """A document that cannot be read; the message says why, to whoever sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a reader made of a document.
+
+    Args:
+        blocks: in the order of the text, none overlapping.
+        title: the document's own, if it has one.
+        pages: how many it has, of formats that have pages.
+    """
+
+    kind: Kind
+    text: str
+    blocks: Sequence[Block]
+    title: str | None = None
+    pages: int | None = None
+
+    def document(self) -> dict[str, Any]:
+        """It as JSON: `kind`, `text`, `blocks`, `title`, `pages`."""
+        return {
+            "kind": self.kind,
+            "text": self.text,
+            "title": self.title,
+            "pages": self.pages,
+            "blocks": [block.model_dump(exclude_defaults=True) for block in self.blocks],
+        }
+
+
+class Outline:
+    """The headings that hold where a reader is."""
+
+    def __init__(self) -> None:
+        self._path: list[tuple[int, str]] = []
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        return tuple(text for _, text in self._path)
+
+    def enter(self, level: int, text: str) -> None:
+        """A heading of `level` (1 is the outermost) begins here."""
+        while self._path and self._path[-1][0] >= level:
+            self._path.pop()
+        if text:
+            self._path.append((level, text[:MAX_HEADING]))
+
+
+class Writer:
+    """Builds text out of pieces, for formats whose own text is not for reading."""
+
+    def __init__(self) -> None:
+        self.outline = Outline()
+        self._pieces: list[str] = []
+        self._blocks: list[Block] = []
+        self._length = 0
+
+    def paragraph(self, text: str, page: int | None = None) -> None:
+        """One paragraph; empty ones are none."""
+        self._add(plain(text), page, is_heading=False)
+
+    def heading(self, level: int, text: str, page: int | None = None) -> None:
+        """A heading, under which what follows stands."""
+        text = SPACES.sub(" ", plain(text)).strip()
+        self.outline.enter(level, text)
+        self._add(text, page, is_heading=True)
+
+    def reading(self, kind: Kind, title: str | None, pages: int | None = None) -> Reading:
+        """What was written. Raises Unreadable when there are no words in it."""
+        text = "".join(self._pieces)
+        require_words(text)
+        return Reading(kind, text, self._blocks, clean_title(title), pages)
+
+    def _add(self, text: str, page: int | None, *, is_heading: bool) -> None:
+        text = text.strip()
+        if not text:
+            return
+        if self._pieces:
+            self._pieces.append(BETWEEN_BLOCKS)
+            self._length += len(BETWEEN_BLOCKS)
+        start, self._length = self._length, self._length + len(text)
+        if self._length > MAX_CHARACTERS:
+            raise too_long()
+        self._pieces.append(text)
+        path = self.outline.path
+        self._blocks.append(
+            Block(start=start, end=self._length, headings=path, is_heading=is_heading, page=page)
+        )
+
+
+def plain(text: str) -> str:
+    """Without control characters and halves of characters."""
+    return text.translate(NOT_TEXT)
+
+
+def clean_title(title: str | None) -> str | None:
+    """A title in one line, or None where it says nothing."""
+    found = SPACES.sub(" ", plain(title or "")).strip()
+    return found[:MAX_TITLE] or None
+
+
+def require_words(text: str) -> None:
+    """Raises Unreadable for a text without a letter or a digit."""
+    if not any(character.isalnum() for character in text):
+        raise Unreadable("there is no text in it (a scan has to be read by OCR first)")
+
+
+def too_long() -> Unreadable:
+    return Unreadable(f"its text is over {MAX_CHARACTERS:,} characters: split it")

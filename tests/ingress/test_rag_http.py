@@ -1,0 +1,285 @@
+"""RAG over HTTP: whose documents are asked for, what is reserved, what the cache forgets."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pytest
+
+from auth.document_writes import Begun, DocumentWrites, NewDocument
+from core.model import Reply
+from core.settings import SecretReference
+from core.work import WorkUnits
+from tests.auth.servers import Valkey
+from tests.fakes.dispatch import ScriptedDispatcher
+from tests.ingress.identity import world as worlds
+from tests.ingress.whole_gateway import Whole, whole_gateway
+
+READING = {
+    "object": "rag.reading",
+    "kind": "pdf",
+    "text": "The tower.",
+    "title": "Tower",
+    "pages": 1,
+    "blocks": [{"start": 0, "end": 10, "page": 1}],
+    "passages": 1,
+    "tokens": 7,
+}
+ADDED = {"id": "d", "object": "rag.document", "replaced": False}
+FOUND = {
+    "document": "d",
+    "title": None,
+    "heading": None,
+    "page": 2,
+    "start": 0,
+    "end": 5,
+    "text": "bells",
+    "score": 0.5,
+    "metadata": {"a": 1},
+}
+
+
+class Listening(ScriptedDispatcher):
+    """Answers by operation, and keeps the requests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[tuple[str, Any]] = []
+        self.answers: dict[str, Any] = {
+            "read_document": READING,
+            "add_document": ADDED,
+            "delete_documents": {"deleted": True},
+            "search": {"results": [FOUND]},
+            "answer": {"answer": "ding", "citations": [], "model": "rag", "usage": {}},
+            "chat": {
+                "choices": [{"message": {"content": "ding"}}],
+                "citations": [],
+                "model": "rag",
+                "usage": {},
+            },
+        }
+
+    async def answer(self, call, context):
+        self.requests.append((call.operation_name, call.request))
+        self.calls.append(context)
+        body = orjson.dumps(self.answers[call.operation_name])
+        return Reply(body, WorkUnits(input_tokens=2))
+
+
+@dataclass
+class Tenant:
+    whole: Whole
+    dispatcher: Listening
+    token: str
+    id: str
+
+    async def ask(self, method: str, path: str, body: Any = None, **options: Any):
+        async with self.whole.world.client(self.token) as client:
+            return await client.request(method, path, json=body, **options)
+
+    async def keep(self, name: str = "d", collection: str = "default", model: str = "rag") -> None:
+        """A document, as a graph keeps one."""
+        rows = DocumentWrites(self.whole.world.database)
+        begun = await rows.begin(self.id, collection, name, model, "all-minilm-l6-v2")
+        assert isinstance(begun, Begun)
+        facts = NewDocument("Bells", "text", 5, None, 1, 3, {"a": 1}, "bells")
+        await rows.finish(self.id, begun, facts)
+
+
+@pytest.fixture
+async def tenant(database_url: str, valkey_server: Valkey, tmp_path):
+    pepper = tmp_path / "pepper"
+    pepper.write_text(worlds.PEPPER.get_secret_value())
+    prefix = f"test-{secrets.token_hex(4)}"
+    reference = SecretReference(f"file:{pepper}")
+    dispatcher = Listening()
+    async with whole_gateway(
+        database_url,
+        valkey_server.url,
+        prefix,
+        reference,
+        tmp_path / "media",
+        dispatcher=dispatcher,
+    ) as whole:
+        owner = await whole.world.owner()
+        shown = await whole.world.get("/v1/tenants/me", owner["access_token"])
+        yield Tenant(whole, dispatcher, owner["access_token"], shown.json()["id"])
+
+
+async def test_a_short_text_is_one_call_and_a_file_is_counted_first(tenant: Tenant):
+    answer = await tenant.ask("POST", "/v1/rag/documents", {"text": "bells", "id": "d"})
+    assert (answer.status_code, answer.json()) == (201, ADDED)
+    ((operation, request),) = tenant.dispatcher.requests
+    assert (operation, request.tenant, request.text) == ("add_document", tenant.id, "bells")
+    tenant.dispatcher.requests.clear()
+    async with tenant.whole.world.client(tenant.token) as client:
+        form = {"collection": "c", "metadata": '{"year": 2026}'}
+        file = {"file": ("paper.pdf", b"%PDF-1.7", "application/pdf")}
+        answer = await client.post("/v1/rag/documents", files=file, data=form)
+    assert answer.status_code == 201, answer.text
+    (_, read), (_, added) = tenant.dispatcher.requests
+    assert read.content == b"%PDF-1.7"
+    assert (added.text, added.kind, added.tokens, added.bytes) == ("The tower.", "pdf", 7, 8)
+    assert (added.collection, added.metadata, added.title) == ("c", {"year": 2026}, "Tower")
+    assert [call.reserved.input_tokens for call in tenant.dispatcher.calls][1:] == [0, 7]
+    ids = [call.request_id for call in tenant.dispatcher.calls]
+    assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({}, None),
+        ({"text": "a", "content": "YQ=="}, None),
+        ({"text": ""}, "text"),
+        ({"text": "a\0b"}, "text"),
+        ({"text": "a", "tenant": "another"}, "tenant"),
+        ({"text": "a", "tokens": 1}, "tokens"),
+        ({"text": "a", "id": "a#b"}, "id"),
+        ({"text": "a", "collection": "../x"}, "collection"),
+        ({"text": "a", "metadata": {"page": 3}}, "metadata"),
+        ({"text": "a", "metadata": {"x": {"y": 1}}}, "metadata.x"),
+        ({"content": "not base64!"}, "content"),
+    ],
+)
+async def test_a_bad_document_is_refused_and_nothing_is_called(tenant: Tenant, body, param):
+    answer = await tenant.ask("POST", "/v1/rag/documents", body)
+    error = answer.json()["error"]
+    assert answer.status_code == 400
+    assert (error["param"] or "").startswith(param or "")
+    assert not tenant.dispatcher.requests
+
+
+async def test_a_file_that_is_too_large_or_empty_is_refused(tenant: Tenant):
+    async with tenant.whole.world.client(tenant.token) as client:
+        big = await client.post("/v1/rag/documents", content=b"x" * (29 * 2**20))
+        empty = await client.post("/v1/rag/documents", files={"file": ("a.txt", b"")})
+        long = await client.post("/v1/rag/documents", json={"text": "x" * 2_000_001})
+    assert (big.status_code, empty.status_code, long.status_code) == (413, 400, 400)
+    assert not tenant.dispatcher.requests
+
+
+async def test_documents_and_collections_are_listed_shown_and_deleted(tenant: Tenant):
+    for name in ("a", "b", "c"):
+        await tenant.keep(name)
+    page = (await tenant.ask("GET", "/v1/rag/documents?limit=2")).json()
+    assert ([each["id"] for each in page["data"]], page["has_more"]) == (["a", "b"], True)
+    rest = (await tenant.ask("GET", "/v1/rag/documents?after=b")).json()
+    assert [each["id"] for each in rest["data"]] == ["c"]
+    one = (await tenant.ask("GET", "/v1/rag/documents/a")).json()
+    assert (one["text"], one["title"], one["metadata"]) == ("bells", "Bells", {"a": 1})
+    (collection,) = (await tenant.ask("GET", "/v1/rag/collections")).json()["data"]
+    assert (collection["id"], collection["documents"], collection["passages"]) == ("default", 3, 3)
+    assert (await tenant.ask("GET", "/v1/rag/collections/default")).json() == collection
+    for path in ("documents/a", "collections/default"):
+        assert (await tenant.ask("DELETE", f"/v1/rag/{path}")).status_code == 200
+    (_, one_gone), (_, all_gone) = tenant.dispatcher.requests
+    assert (one_gone.tenant, one_gone.id, all_gone.id) == (tenant.id, "a", None)
+    for path in ("documents/never", "collections/never", "documents/a?collection=never"):
+        for method in ("GET", "DELETE"):
+            assert (await tenant.ask(method, f"/v1/rag/{path}")).status_code == 404
+
+
+async def test_the_same_search_is_answered_anew_after_a_change(tenant: Tenant):
+    await tenant.keep()
+    query = {"query": "bells"}
+
+    async def verdict() -> str:
+        return str((await tenant.ask("POST", "/v1/rag/search", query)).headers["x-cache"])
+
+    assert [await verdict(), await verdict()] == ["MISS", "HIT"]
+    await tenant.keep("another")
+    assert [await verdict(), await verdict()] == ["MISS", "HIT"]
+
+
+async def test_deleting_empties_the_tenants_cache(tenant: Tenant):
+    await tenant.keep()
+    question = {"query": "bells"}
+    await tenant.ask("POST", "/v1/rag/search", question)
+    await tenant.ask("DELETE", "/v1/rag/documents/d")
+    # The graph of this test deletes nothing: it is the same version, and still no hit.
+    again = await tenant.ask("POST", "/v1/rag/search", question)
+    assert again.headers["x-cache"] == "MISS"
+
+
+async def test_a_question_goes_to_the_graph_that_keeps_the_collection(tenant: Tenant):
+    await tenant.keep(collection="c")
+    for path, body in {
+        "search": {"query": "bells", "collection": "c"},
+        "generate": {"query": "bells", "collection": "c"},
+        "chat": {"messages": [{"role": "user", "content": "bells"}], "collection": "c"},
+    }.items():
+        assert (await tenant.ask("POST", f"/v1/rag/{path}", body)).status_code == 200
+    requests = [request for _, request in tenant.dispatcher.requests]
+    assert {(request.tenant, request.version is not None) for request in requests} == {
+        (tenant.id, True)
+    }
+    for path in ("search", "generate"):
+        nowhere = await tenant.ask("POST", f"/v1/rag/{path}", {"query": "x", "collection": "none"})
+        assert nowhere.status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"query": "x", "tenant": "another"},
+        {"query": "x", "version": 1},
+        {"query": "x", "top_k": 0},
+        {"query": ""},
+        {"query": "x", "filter": {"type": "eq", "key": "a b", "value": 1}},
+        {"query": "x", "mode": "magic"},
+    ],
+)
+async def test_a_bad_search_is_refused(tenant: Tenant, body):
+    await tenant.keep()
+    assert (await tenant.ask("POST", "/v1/rag/search", body)).status_code == 400
+    assert not tenant.dispatcher.requests
+
+
+async def test_a_caller_cannot_say_whose_documents_by_the_general_routes(tenant: Tenant):
+    await tenant.keep()
+    path = "/v1/models/rag/search"
+    told = await tenant.ask("POST", path, {"query": "x", "tenant": "another"})
+    assert (told.status_code, told.json()["error"]["param"]) == (400, "tenant")
+    explained = {"operation": "search", "request": {"query": "x", "tenant": "another"}}
+    assert (await tenant.ask("POST", "/v1/explain", explained)).status_code == 400
+    chat = {"model": "rag", "messages": [{"role": "user", "content": "x"}], "tenant": "another"}
+    assert (await tenant.ask("POST", "/v1/chat/completions", chat)).status_code == 400
+    assert not tenant.dispatcher.requests
+    mine = await tenant.ask("POST", path, {"query": "x"})
+    assert (mine.status_code, mine.headers["x-cache"]) == (200, "BYPASS")
+    chat.pop("tenant")
+    assert (await tenant.ask("POST", "/v1/chat/completions", chat)).status_code == 200
+    assert {request.tenant for _, request in tenant.dispatcher.requests} == {tenant.id}
+
+
+async def test_the_older_paths_answer_in_their_own_words(tenant: Tenant):
+    await tenant.keep()
+    base = "/api/v1/services/rag"
+    found = await tenant.ask("POST", f"{base}/search?query=bells&top_k=3")
+    assert found.json() == {
+        "query": "bells",
+        "results": [
+            {
+                "document_id": "d",
+                "content": "bells",
+                "score": 0.5,
+                "metadata": {
+                    "title": None,
+                    "heading": None,
+                    "page": 2,
+                    "start": 0,
+                    "end": 5,
+                    "a": 1,
+                },
+            }
+        ],
+        "total_results": 1,
+    }
+    assert tenant.dispatcher.requests[-1][1].top_k == 3
+    told = await tenant.ask("POST", f"{base}/generate", {"query": "bells"})
+    assert (told.json()["response"], told.json()["sources"]) == ("ding", [])
+    said = await tenant.ask("POST", f"{base}/chat", {"message": "bells"})
+    assert said.json()["response"] == "ding"
+    assert (await tenant.ask("POST", f"{base}/search?query=x&nonsense=1")).status_code == 400
