@@ -124,6 +124,19 @@ def call_of(model: str) -> dict[str, Any]:
             "url": "/v1/sql",
             "json": {"model": model, "query": "SELECT 1", "action": "optimize"},
         },
+        "image-workflow": {
+            "url": "/v1/images/workflows",
+            "json": {"model": model, "prompt": PROMPT, "generate": {"steps": 4}},
+        },
+        "market-insight": {
+            "url": "/v1/forecasts/insights",
+            "json": {"model": model, "symbol": "BTC"},
+        },
+        "apps": {
+            "url": "/v1/apps/reviews",
+            "json": {"model": model, "files": [{"path": "a.js", "content": "let a = 1"}]},
+        },
+        "voice": {"url": "/v1/voice", "json": {"model": model, "text": "one"}},
         "transcription": {
             "url": "/v1/audio/transcriptions",
             "data": {"model": model},

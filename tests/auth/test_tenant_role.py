@@ -37,9 +37,10 @@ def sql(url: str, *statements: str) -> None:
 
 
 def owned(server: PostgreSQL, user: str, options: str) -> tuple[str, str]:
-    """URLs of a database of `user`'s own: as `user`, as the server's administrator."""
+    """URLs of a database of `user`'s own, with pgvector: as `user`, as the administrator."""
     admin = server.create_database(user)
     sql(admin, f"CREATE ROLE {user} LOGIN {options}", f"ALTER DATABASE {user} OWNER TO {user}")
+    sql(admin, "CREATE EXTENSION vector")
     return admin.replace("postgres@", f"{user}@"), admin
 
 
@@ -78,6 +79,17 @@ def test_a_user_who_may_not_is_told_what_to_have_run(server: PostgreSQL):
     statements = said[said.index("CREATE ROLE") :].rstrip(";").split("; ")
     assert len(statements) == 2
     sql(admin, *statements)
+    migrate(url)
+    assert seen(url, "a") == (2, 1)
+
+
+def test_a_user_who_may_not_add_pgvector_is_told_what_to_have_run(server: PostgreSQL):
+    url, admin = owned(server, "bare", "CREATEROLE")
+    sql(admin, "DROP EXTENSION vector")
+    with pytest.raises(SettingsError) as refusal:
+        migrate(url)
+    said = str(refusal.value)
+    sql(admin, said[said.index("CREATE EXTENSION") :])
     migrate(url)
     assert seen(url, "a") == (2, 1)
 
