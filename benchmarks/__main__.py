@@ -29,6 +29,7 @@ from benchmarks.gateway_rows import (
     one_hop,
     streams,
 )
+from benchmarks.graph_rows import graph
 from benchmarks.image_rows import image
 from benchmarks.load import LoadFailed
 from benchmarks.peers import PeerMissing
@@ -47,6 +48,7 @@ GROUPS: dict[str, Group] = {
     "admission": admission,
     "chat": chat,
     "connections": connections,
+    "graph": graph,
     "memory": memory,
     "wake": wake,
     "fraud": fraud,

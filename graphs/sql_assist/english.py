@@ -25,7 +25,10 @@ SET_WORDS = {
 
 def explain(tree: exp.Expr, dialect: str, tables: Tables) -> list[str]:
     """The steps of a statement, in the order in which a database thinks of them."""
-    return list(_steps(tree, dialect, tables))
+    try:
+        return list(_steps(tree, dialect, tables))
+    except RecursionError:
+        return ["It is nested too deeply to be told."]
 
 
 def _steps(tree: exp.Expr, dialect: str, tables: Tables) -> Iterator[str]:

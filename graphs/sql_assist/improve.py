@@ -18,6 +18,7 @@ from sqlglot.optimizer.pushdown_predicates import pushdown_predicates
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.simplify import simplify
 
+from graphs.sql_assist.names import is_heavy
 from graphs.sql_assist.tables import Tables
 from graphs.sql_assist.trial import same_rows
 
@@ -46,7 +47,7 @@ def improve(tree: exp.Expr, dialect: str, tables: Tables) -> Improved:
     """The query, better if the rules find something."""
     if not isinstance(tree, exp.Query):
         return Improved(tree, warnings=["only queries are rewritten"])
-    if _size(tree) > MOST_NODES:
+    if _size(tree) > MOST_NODES or is_heavy(tree, tables):
         return Improved(tree, warnings=["the query is too large to be rewritten"])
     if tables:
         try:

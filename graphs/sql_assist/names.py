@@ -22,6 +22,8 @@ UNKNOWN_COLUMN = "unknown_column"
 AMBIGUOUS = "ambiguous_column"
 NAMES = "names"
 MOST_NAMED = 12
+MOST_RESOLVED = 10_000
+"""Columns of tables, times SELECTs: what resolving all names looks at."""
 
 
 def check_names(tree: exp.Expr, text: str, tables: Tables, dialect: str) -> list[Fault]:
@@ -146,7 +148,8 @@ def _bare(column: exp.Column, scope: Scope, tables: Tables) -> _Found | None:
             if names is None:
                 return None
             known |= names
-        known |= _aliases(one)
+        if one is scope or isinstance(one.expression, exp.Select):
+            known |= _aliases(one)
     if column.name.casefold() in known or column.name.casefold() in tables:
         return _ambiguous(column, scope, tables)
     return _no_column(column.name, known)
@@ -237,6 +240,8 @@ def _once(faults: list[Fault]) -> list[Fault]:
 
 def _unqualified(tree: exp.Expr, tables: Tables, dialect: str) -> list[Fault]:
     """What sqlglot cannot resolve: ambiguous names, and what the search above leaves."""
+    if is_heavy(tree, tables):
+        return []
     try:
         qualify(tree.copy(), dialect=dialect, schema=tables.types(), quote_identifiers=False)
     except SqlglotError as error:
@@ -244,6 +249,14 @@ def _unqualified(tree: exp.Expr, tables: Tables, dialect: str) -> list[Fault]:
     except RecursionError:
         return [Fault(NAMES, "it is nested too deeply")]
     return []
+
+
+def is_heavy(tree: exp.Expr, tables: Tables) -> bool:
+    """Whether to resolve every star of every level would take seconds."""
+    found = [tables.get(table.name) for table in tree.find_all(exp.Table)]
+    width = sum(len(table.columns) for table in found if table)
+    levels = sum(1 for _ in tree.find_all(exp.Select))
+    return width * levels > MOST_RESOLVED
 
 
 def _plain(error: SqlglotError) -> str:

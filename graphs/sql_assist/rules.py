@@ -114,8 +114,13 @@ def unknown_functions(tree: exp.Expr) -> Iterator[str]:
 
 def check_values(tree: exp.Expr, tables: Tables) -> Iterator[tuple[bool, str]]:
     """Values that a column cannot have: whether it is a fault of types, and the message."""
+    sources = list(tree.find_all(exp.Table))
+    meant: dict[str, Column | None] = {}
     for column, value in _compared(tree):
-        known = _column(column, tree, tables)
+        name = column.sql()
+        if name not in meant:
+            meant[name] = _column(column, sources, tables)
+        known = meant[name]
         if known is None or not value.is_string:
             continue
         if known.values and value.name not in known.values:
@@ -140,10 +145,10 @@ def _compared(tree: exp.Expr) -> Iterator[tuple[exp.Column, exp.Literal]]:
             )
 
 
-def _column(column: exp.Column, tree: exp.Expr, tables: Tables) -> Column | None:
+def _column(column: exp.Column, sources: list[exp.Table], tables: Tables) -> Column | None:
     """The schema's column that is meant, where only one table of the statement can be."""
     found = []
-    for table in tree.find_all(exp.Table):
+    for table in sources:
         known = tables.get(table.name)
         if known and column.table.casefold() in ("", table.alias_or_name.casefold()):
             found.append(known.column(column.name))

@@ -1,10 +1,16 @@
 """What is wrong with a statement is found, named and placed; what is right is let pass."""
 
+import time
+
 import pytest
 
 from graphs.sql_assist.check import check
+from graphs.sql_assist.english import explain
+from graphs.sql_assist.improve import improve
+from graphs.sql_assist.repair import repair
+from graphs.sql_assist.schema_text import read_schema
 from graphs.sql_assist.tables import Tables
-from tests.graphs.sql.starter import checked, codes
+from tests.graphs.sql.starter import checked, codes, tables
 
 RIGHT = [
     "SELECT * FROM users WHERE created_at >= NOW() - INTERVAL '30 days';",
@@ -151,5 +157,29 @@ def test_without_a_schema_only_the_syntax_is_checked():
         "SELECT '" + "x" * 19_000,
     ],
 )
-def test_deep_and_long_statements_end_soon_without_a_crash(sql):
-    checked(sql)
+def test_deep_and_long_statements_end_without_a_crash(sql):
+    found = checked(sql)
+    for tree in found.statements.trees:
+        explain(tree, "postgres", tables())
+        improve(tree, "postgres", tables())
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM (" * 60 + "SELECT * FROM w" + ") q" * 60,
+        "SELECT * FROM " + ", ".join(f"w w{n}" for n in range(60)),
+        "SELECT c1 FROM w WHERE c1 IN (" + ",".join(map(str, range(4_000))) + ")",
+        "SELECT c1 FROM w WHERE " + " OR ".join(f"c1 = {n}" for n in range(1_000)),
+        " UNION ALL ".join(["SELECT c1 FROM w"] * 400),
+    ],
+)
+def test_wide_tables_do_not_make_a_check_long(sql):
+    wide = read_schema(f"w({', '.join(f'c{n} int' for n in range(1_000))})", "postgres")
+    started = time.process_time()
+    found = check(sql, "postgres", wide)
+    for tree in found.statements.trees:
+        explain(tree, "postgres", wide)
+        improve(tree, "postgres", wide)
+    repair(sql.replace("FROM", "FORM", 1), "postgres", wide)
+    assert time.process_time() - started < 10
