@@ -143,7 +143,10 @@ class PostgreSQL(EmbeddedStore):
         self._forget_recycled_pid()
 
     def launch(self) -> Child:
-        settings = ("listen_addresses=", "unix_socket_permissions=0700", "shared_buffers=64MB")
+        settings = (
+            *("listen_addresses=", "unix_socket_permissions=0700"),
+            "shared_buffers=256MB",  # searches of passages read thousands of pages; unused is free
+        )
         return self._spawn(
             [
                 *(self.binaries / "postgres", "-D", self.data, "-k", self.socket_directory),

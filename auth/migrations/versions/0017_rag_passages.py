@@ -9,10 +9,10 @@ ROLE = "carillon_tenant"
 TENANT = "nullif(current_setting('carillon.tenant', true), '')"
 INDEXED = (256, 384, 512, 768, 1024, 1536, 2048, 3072)
 """Lengths of vectors that have an index. `graphs/rag/postgresql.py` has the same."""
-PER_WORD = 2_000
+PER_WORD = 1_000
 """Passages looked at for each word: one that more have is common, and says little."""
-RANKED = 200
-SIZE = 10_000
+RANKED = 100
+SIZE = 5_000
 """A collection is counted up to here to weigh how rare a word is."""
 MAX_WORDS = 32
 
@@ -120,7 +120,9 @@ def _by_words() -> str:
             weights AS (
                 SELECT lexeme,
                     ln(1 + (greatest(passages - holders, 0) + 0.5) / (holders + 0.5)) AS weight
-                FROM (SELECT lexeme, count(*) AS holders FROM hits GROUP BY lexeme) counts, size
+                FROM (
+                    SELECT lexeme, count(*)::float8 AS holders FROM hits GROUP BY lexeme
+                ) counts, size
             ),
             best AS (
                 SELECT hits.number
