@@ -32,6 +32,7 @@ from benchmarks.gateway_rows import (
 from benchmarks.graph_rows import graph
 from benchmarks.image_rows import image
 from benchmarks.load import LoadFailed
+from benchmarks.passage_rows import passages
 from benchmarks.peers import PeerMissing
 from benchmarks.processes import ChildFailed
 from benchmarks.vision_rows import vision
@@ -57,6 +58,7 @@ GROUPS: dict[str, Group] = {
     "vision": vision,
     "speech": speech,
     "transcription": transcription,
+    "passages": passages,
     "memory-awake": memory_awake,
 }
 """Rows by the name that `--only` takes, in the order they are measured."""

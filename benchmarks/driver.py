@@ -30,12 +30,20 @@ class Driver:
     Args:
         command: a module with its arguments, as after `python -m`.
         log: file for what it writes to its standard error.
+        wait_s: longest wait for a figure, the driver's own preparations included.
     """
 
-    def __init__(self, command: list[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        environment: Mapping[str, str],
+        log: Path,
+        wait_s: float = ANSWER_WAIT_S,
+    ) -> None:
         self._command = beside_ray([sys.executable, "-m", *command])
         self._environment = child_environment({"PYTHONPATH": str(ROOT)} | dict(environment))
         self._log = log
+        self._wait_s = wait_s
 
     def __enter__(self) -> Self:
         with self._log.open("wb") as log:
@@ -69,7 +77,7 @@ class Driver:
         """The figure for one line. Raises ChildFailed when the driver does not answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        watchdog = threading.Timer(ANSWER_WAIT_S, self._process.kill)
+        watchdog = threading.Timer(self._wait_s, self._process.kill)
         watchdog.start()
         try:
             print(line, file=self._process.stdin, flush=True)

@@ -37,6 +37,7 @@ PASSED_ON = {
 
 REVIEWED = {
     "auth/migrate.py _upgrade": "what alembic made of the migrations",
+    "benchmarks/passages.py _fill": "indexes, as PostgreSQL itself wrote them",
     "auth/months.py _make": "a partition's name, matched by a pattern, and times made of a date",
     "cli/ledger_archive.py _archive": "a partition's name, made of a date",
     "cli/main.py prepare": "prepares an installation; no SQL",
