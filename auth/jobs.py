@@ -7,20 +7,19 @@ engine's (`graphs.jobs`). A job that has ended never changes again, unless its t
 
 import hashlib
 import secrets
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
-import asyncpg
 import orjson
 
 from auth.accounts import Page
 from auth.database import Database
+from auth.job_rows import Job, JobStatus, job_of
 from auth.paging import known_id, page_size
 from auth.principal import Principal
 from core.errors import Conflict, NotFound
 
+__all__ = ["Job", "JobBook", "JobStatus"]
 ID_BYTES = 12
 NEWEST_FIRST = """
     SELECT * FROM jobs WHERE tenant_id = $1 AND kind = $2 AND ($3::text IS NULL
@@ -45,57 +44,6 @@ REOPEN = """
     WHERE id = $1 AND tenant_id = $2 AND kind = $3 AND status IN ('failed', 'cancelled')
     RETURNING *
 """
-
-
-class JobStatus(StrEnum):
-    """Where a job stands."""
-
-    QUEUED = "queued"
-    IN_PROGRESS = "in_progress"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def is_final(self) -> bool:
-        return self not in (JobStatus.QUEUED, JobStatus.IN_PROGRESS)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One job as it was read."""
-
-    id: str
-    tenant_id: str
-    api_key_id: str
-    kind: str
-    model: str | None
-    request: dict[str, Any]
-    status: JobStatus
-    progress: float
-    """0 to 1."""
-    result: dict[str, Any]
-    error_code: str | None
-    error_message: str | None
-    created_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
-    expires_at: datetime | None
-    user_id: str | None = None
-    """Who asked for it: behind one key there may be several people."""
-
-    @property
-    def caller(self) -> str:
-        """On whose rights its calls are made, and on whom they are metered, as the jobs application
-        identifies it: the key's id and, after a space, the user.
-        """
-        return self.api_key_id if self.user_id is None else f"{self.api_key_id} {self.user_id}"
-
-    @property
-    def execution(self) -> str:
-        """What the durable engine calls it: each resumption is another execution."""
-        resumed = self.result.get("resumed", 0)
-        return f"{self.id}.{resumed}" if resumed else self.id
 
 
 class JobBook:
@@ -153,7 +101,7 @@ class JobBook:
             orjson.dumps(request).decode(),
             expires_at,
         )
-        return _job(row)
+        return job_of(row)
 
     async def begun(self, tenant_id: str, kind: str, prefix: str, once: str) -> Job | None:
         """The job that is there under a name (see `add`), if one is."""
@@ -170,11 +118,11 @@ class JobBook:
             tenant_id,
             kind,
         )
-        return _job(row)
+        return job_of(row)
 
     async def read(self, job_id: str) -> Job:
         """A job by its id alone: for the application that runs it. Raises NotFound."""
-        return _job(await self._database.row("SELECT * FROM jobs WHERE id = $1", job_id))
+        return job_of(await self._database.row("SELECT * FROM jobs WHERE id = $1", job_id))
 
     async def page(
         self,
@@ -194,7 +142,7 @@ class JobBook:
             after and known_id(after),
             limit + 1,
         )
-        return Page(tuple(_job(row) for row in rows[:limit]), len(rows) > limit)
+        return Page(tuple(job_of(row) for row in rows[:limit]), len(rows) > limit)
 
     async def unfinished(self, tenant_id: str, kind: str) -> int:
         """How many of a tenant's jobs of one kind have not ended."""
@@ -260,7 +208,7 @@ class JobBook:
             kind,
         )
         if row is not None:
-            return _job(row)
+            return job_of(row)
         job = await self.find(tenant_id, kind, job_id)
         if job.status is JobStatus.CANCELLED:
             return job
@@ -283,7 +231,7 @@ class JobBook:
             expires_at,
         )
         if row is not None:
-            return _job(row)
+            return job_of(row)
         job = await self.find(principal.tenant_id, kind, job_id)
         raise Conflict(f"only what failed or was cancelled is resumed: it is {job.status.value}")
 
@@ -298,26 +246,3 @@ class JobBook:
 def _named(tenant_id: str, once: str) -> str:
     digest = hashlib.sha256(f"{tenant_id}\0{once}".encode()).hexdigest()
     return digest[: 2 * ID_BYTES]
-
-
-def _job(row: asyncpg.Record | None) -> Job:
-    if row is None:
-        raise NotFound("no such job")
-    return Job(
-        id=row["id"],
-        tenant_id=row["tenant_id"],
-        api_key_id=row["api_key_id"],
-        kind=row["kind"],
-        model=row["model"],
-        request=orjson.loads(row["request"]),
-        status=JobStatus(row["status"]),
-        progress=row["progress"],
-        result=orjson.loads(row["result"]),
-        error_code=row["error_code"],
-        error_message=row["error_message"],
-        created_at=row["created_at"],
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        expires_at=row["expires_at"],
-        user_id=row["user_id"],
-    )

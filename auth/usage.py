@@ -93,6 +93,13 @@ RECORDS = """
     AND ($4::timestamptz IS NULL OR (admitted_at, request_id) > ($4, $5))
     ORDER BY admitted_at, request_id LIMIT $6
 """
+TRACED = """
+    SELECT count(*) AS requests, count(*) FILTER (WHERE cache = 'hit') AS cached,
+        coalesce(sum(input_tokens), 0)::bigint AS input_tokens,
+        coalesce(sum(output_tokens), 0)::bigint AS output_tokens,
+        coalesce(sum(money), 0) AS money
+    FROM usage_records WHERE tenant_id = $1 AND details->>'trace_id' = $2
+"""
 PAGE = 1_000
 
 
@@ -137,6 +144,18 @@ class UsageSummary:
 
     totals: UsageTotals
     by: dict[By, dict[str, UsageTotals]]
+
+
+@dataclass(frozen=True, slots=True)
+class TracedUsage:
+    """What requests took that belong together."""
+
+    requests: int
+    cached: int
+    """Answered from the response cache."""
+    input_tokens: int
+    output_tokens: int
+    money: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +233,12 @@ class Usage:
             tenant_id,
         )
         return None if row is None else dict(row)
+
+    async def traced(self, tenant_id: str, trace_id: str) -> TracedUsage:
+        """What all requests of one trace id took together, as far as the ledger has them."""
+        row = await self._database.of(tenant_id).row(TRACED, tenant_id, trace_id)
+        assert row is not None  # a sum has one row
+        return TracedUsage(**row)
 
     async def everything(self, since: datetime, until: datetime) -> AdminUsage:
         """The operator's view."""

@@ -23,6 +23,8 @@ import orjson
 ROOTS = ("inputs", "steps", "item", "index", "media")
 LONGEST = 500
 MOST_PARTS = 24
+LARGEST = 28 * 2**20
+"""Characters of all values in a document: 20 MiB of a file in base64, and the rest."""
 FOUND = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 PART = re.compile(r"\.([A-Za-z_][\w-]*|[0-9a-f]{64})|\[(-?\d{1,6})\]|\[\"([^\"\]]{1,200})\"\]")
 ROOT = re.compile(r"[a-z]+")
@@ -42,6 +44,14 @@ class BadReference(ValueError):
 
 class Missing(LookupError):
     """A good reference to what is not there."""
+
+
+class TooLarge(ValueError):
+    """A document that would not be small any more."""
+
+
+Lookup = Callable[["Reference"], Any]
+"""The value of a reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,18 +149,38 @@ def references_in(value: Any, place: Path = ()) -> Iterator[tuple[Path, Referenc
             yield from references_in(child, (*place, index))
 
 
-def filled(value: Any, lookup: Callable[[Reference], Any]) -> Any:
-    """A document with values for its references. `lookup` raises Missing."""
+def filled(value: Any, lookup: Lookup) -> Any:
+    """A document with values for its references. `lookup` raises Missing.
+
+    Raises TooLarge before anything is built: a small document can refer to a large value often.
+    """
+    if filled_size(value, lookup) > LARGEST:
+        raise TooLarge(f"with its values it is over the limit of {LARGEST} bytes")
+    return _filled(value, lookup)
+
+
+def filled_size(value: Any, lookup: Lookup) -> int:
+    """About how many characters the values of a document's references have, wherever they stand."""
+    sizes: dict[str, int] = {}
+    total = 0
+    for _, reference in references_in(value):
+        if reference.text not in sizes:
+            sizes[reference.text] = len(as_text(lookup(reference)))
+        total += sizes[reference.text]
+    return total
+
+
+def _filled(value: Any, lookup: Lookup) -> Any:
     if isinstance(value, str):
         return _filled_text(value, lookup)
     if isinstance(value, dict):
-        return {name: filled(child, lookup) for name, child in value.items()}
+        return {name: _filled(child, lookup) for name, child in value.items()}
     if isinstance(value, list):
-        return [filled(child, lookup) for child in value]
+        return [_filled(child, lookup) for child in value]
     return value
 
 
-def _filled_text(text: str, lookup: Callable[[Reference], Any]) -> Any:
+def _filled_text(text: str, lookup: Lookup) -> Any:
     if "${" not in text:
         return text
     parts = parts_of(text)

@@ -228,7 +228,9 @@ def _workflows(path: RequestPath, catalog: Catalog, services: Services) -> Itera
     headroom = Headroom(services.admission, services.limits, services.prices)
     book, steps, media = services.jobs, services.steps, services.media
     runs = WorkflowRuns(path, catalog, book, steps, services.queue, media, headroom)
-    yield WorkflowEndpoints(path, runs, book, steps, media, services.prices, services.webhooks)
+    yield WorkflowEndpoints(
+        path, runs, book, steps, media, services.usage, services.prices, services.webhooks
+    )
     yield WorkflowAliases(path, catalog, services.readiness, runs, steps, media)
 
 

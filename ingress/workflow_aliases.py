@@ -34,8 +34,8 @@ from ingress.path import RequestPath
 from ingress.readiness import Readiness
 from ingress.responses import json_response
 from ingress.video_aliases import GenerateVideoRequest
+from ingress.workflow_early import at_place
 from ingress.workflow_media import add_urls
-from ingress.workflow_plan import at_place
 from ingress.workflow_runs import WorkflowRuns
 
 Translation = Callable[[dict[str, Any]], dict[str, Any]]

@@ -6,7 +6,8 @@ Place in the path: end of an exchange about a run. It reads rows and changes not
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from auth.jobs import Job
+from auth.jobs import Job, JobStatus
+from auth.usage import TracedUsage
 from auth.workflow_steps import ONE, StepRow
 from ingress.accounts import timestamp
 
@@ -33,6 +34,28 @@ def run_object(job: Job, rows: Iterable[StepRow] | None = None) -> dict[str, Any
         "metadata": workflow.get("metadata"),
     }
     return told if rows is None else told | {"steps": _steps(workflow["steps"], rows)}
+
+
+def usage_object(usage: TracedUsage, currency: str) -> dict[str, Any]:
+    """What a run's calls took so far. Money is a decimal number as text, exactly."""
+    return {
+        "requests": usage.requests,
+        "cached": usage.cached,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "money": format(usage.money, "f"),
+        "currency": currency,
+    }
+
+
+def webhook_object(run: Job, hook: Job | None) -> dict[str, Any]:
+    """Whether a run's end was told."""
+    told = {"url": run.request["workflow"]["webhook"]["url"], "status": "pending", "error": None}
+    if hook is None:
+        return told
+    delivered = hook.status is JobStatus.COMPLETED
+    status = "delivered" if delivered else "failed" if hook.status.is_final else "pending"
+    return told | {"status": status, "error": _error(hook.error_code, hook.error_message)}
 
 
 def step_object(row: StepRow) -> dict[str, Any]:

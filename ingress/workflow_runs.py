@@ -32,6 +32,7 @@ from ingress.workflow_estimate import kept_estimate, promised_works, works_of
 from ingress.workflow_plan import Plan, planned, require_models
 
 PREFIX = "run_"
+WEBHOOK = "webhook"
 PATIENCE = timedelta(hours=24)
 """How long a run may take, waits for windows to open included."""
 MOST_UNFINISHED = 200
@@ -154,6 +155,13 @@ class WorkflowRuns:
         await self._queue.enqueue(job)
         return job
 
+    async def webhook(self, run: Job) -> Job | None:
+        """The job that tells of a run's end, once there is one."""
+        try:
+            return await self._book.find(run.tenant_id, WEBHOOK, webhook_id(run))
+        except NotFound:
+            return None
+
     async def delete(self, principal: Principal, run_id: str) -> None:
         """Forget a run that has ended. Media that it made stay in the tenant's library.
 
@@ -209,9 +217,13 @@ class WorkflowRuns:
 
 async def followed_by_webhook(book: JobBook, run: Job) -> Job:
     """The job that tells of a run's end. Of one end there is one, however often it is asked for."""
-    name = f"hook_{run.execution.removeprefix(PREFIX).replace('.', '_')}"
     url = run.request["workflow"]["webhook"]["url"]
-    return await book.follow(run, "webhook", name, {"run_id": run.id, "url": url})
+    return await book.follow(run, WEBHOOK, webhook_id(run), {"run_id": run.id, "url": url})
+
+
+def webhook_id(run: Job) -> str:
+    """What the job is called that tells of a run's end."""
+    return f"hook_{run.execution.removeprefix(PREFIX).replace('.', '_')}"
 
 
 def written(plan: Plan, cache: CachePolicy) -> dict[str, Any]:

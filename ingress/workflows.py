@@ -24,6 +24,7 @@ from starlette.responses import Response
 from auth.jobs import Job, JobBook
 from auth.prices import PriceBook
 from auth.principal import Principal, Scope
+from auth.usage import Usage
 from auth.webhooks import WebhookSigner
 from auth.workflow_steps import StepBook
 from core.errors import InvalidRequest
@@ -40,7 +41,7 @@ from ingress.media.store import MediaStore
 from ingress.path import RequestPath, Stream
 from ingress.rendering import openai_body
 from ingress.responses import StreamResponse, json_response
-from ingress.workflow_answers import KIND, run_object
+from ingress.workflow_answers import KIND, run_object, usage_object, webhook_object
 from ingress.workflow_estimate import estimate_object
 from ingress.workflow_events import events
 from ingress.workflow_media import add_urls
@@ -70,6 +71,7 @@ class WorkflowEndpoints:
         book: JobBook,
         steps: StepBook,
         media: MediaStore,
+        usage: Usage,
         prices: PriceBook,
         signer: WebhookSigner,
     ) -> None:
@@ -78,6 +80,7 @@ class WorkflowEndpoints:
         self._book = book
         self._steps = steps
         self._media = media
+        self._usage = usage
         self._prices = prices
         self._signer = signer
 
@@ -177,6 +180,10 @@ class WorkflowEndpoints:
 
     async def _told(self, exchange: Exchange, job: Job) -> Response:
         told = run_object(job, await self._steps.of_run(job.tenant_id, job.id))
+        usage = await self._usage.traced(job.tenant_id, job.id)
+        told["usage"] = usage_object(usage, self._prices.currency)
+        if "webhook" in job.request["workflow"]:
+            told["webhook"] = webhook_object(job, await self._runs.webhook(job))
         await add_urls(told, self._media, job.tenant_id, origin_of(exchange))
         return json_response(told)
 

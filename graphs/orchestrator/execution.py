@@ -14,7 +14,7 @@ import orjson
 
 from auth.workflow_steps import StepStatus
 from core.errors import CarillonError, InvalidRequest
-from core.references import Missing, filled, references_in
+from core.references import Missing, TooLarge, filled, references_in
 from graphs.orchestrator.step_run import StepRun, Surroundings, ended_early
 from ingress.workflow_plan import Plan, PlannedStep
 
@@ -88,10 +88,10 @@ class Execution:
                 reference.text: await self._around.values.told(reference)
                 for _, reference in references_in(outputs)
             }
-        except Missing as error:
+            told = filled(outputs, lambda reference: known[reference.text])
+        except (Missing, TooLarge) as error:
             self.failure = (InvalidRequest.code, f"'outputs': {error}")
             return {}
-        told = filled(outputs, lambda reference: known[reference.text])
         if len(orjson.dumps(told)) > LARGEST_OUTPUTS:
             self.failure = (
                 InvalidRequest.code,

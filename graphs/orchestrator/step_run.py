@@ -13,7 +13,7 @@ from auth.jobs import Job
 from auth.workflow_steps import ONE, StepRow, StepStatus
 from core.conditions import Incomparable
 from core.errors import BodyTooLarge, CarillonError, InvalidRequest, StoreUnavailable
-from core.references import Missing, as_text, filled, references_in
+from core.references import Missing, TooLarge, filled, references_in
 from core.workflow import MOST_ITEMS, Instead
 from graphs.orchestrator.journal import Journal
 from graphs.orchestrator.outputs import Made, Outputs
@@ -21,8 +21,6 @@ from graphs.orchestrator.step_calls import StepCalls
 from graphs.orchestrator.values import NOTHING, Item, Values
 from ingress.workflow_plan import PlannedStep
 
-LARGEST_INPUT = 28 * 2**20
-"""Characters of a step's request: 20 MiB of a file in base64, and the rest."""
 LONGEST_MESSAGE = 1_000
 WORTH_A_RETRY = 500
 """Status from which another try may end otherwise."""
@@ -91,7 +89,7 @@ class StepRun:
         await self._journal.write(StepRow(self._step.id, StepStatus.RUNNING))
         try:
             items = await self._items()
-        except (Missing, InvalidRequest) as error:
+        except (Missing, TooLarge, InvalidRequest) as error:
             return await self._fail(ONE, 0, InvalidRequest(f"'map': {error}", "map"))
         works = [self._item(Item(index, value)) for index, value in enumerate(items)]
         await together(works)
@@ -167,12 +165,11 @@ class StepRun:
         references = [reference for _, reference in self._planned.links.references]
         try:
             known = await self._values.all(references, item)
+            document: dict[str, Any] = filled(self._step.input, lambda each: known[each.text])
         except Missing as error:
             raise InvalidRequest(f"'input': {error}", "input") from error
-        sizes = {text: len(as_text(value)) for text, value in known.items()}
-        if sum(sizes[reference.text] for reference in references) > LARGEST_INPUT:
-            raise BodyTooLarge(f"'input' is over the limit of {LARGEST_INPUT} bytes", "input")
-        document: dict[str, Any] = filled(self._step.input, lambda each: known[each.text])
+        except TooLarge as error:
+            raise BodyTooLarge(f"'input': {error}", "input") from error
         return document
 
     async def _fail(self, index: int, tries: int, error: CarillonError) -> None:

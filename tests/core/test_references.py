@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.references import BadReference, Missing, filled, references_in, understood, walked
+from core.references import (
+    BadReference,
+    Missing,
+    TooLarge,
+    filled,
+    references_in,
+    understood,
+    walked,
+)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +81,12 @@ def test_a_whole_text_takes_the_value_and_a_part_of_one_its_text():
 
 def test_what_a_value_says_is_never_read_as_a_reference():
     assert filled("${inputs.a}", lambda _: "${inputs.b}") == "${inputs.b}"
+
+
+def test_a_small_document_cannot_become_a_large_one():
+    document = {"a": ["${inputs.big} and more"] * 1000}
+    with pytest.raises(TooLarge, match="over the limit"):
+        filled(document, lambda _: "x" * 100_000)
 
 
 def test_references_are_found_with_their_places_and_bad_ones_told_with_theirs():

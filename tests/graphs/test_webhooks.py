@@ -16,6 +16,7 @@ from auth.principal import Principal
 from auth.webhooks import PREFIX, WebhookSigner
 from core.errors import InvalidRequest, Unavailable
 from graphs.webhooks import Webhooks, WebhookSettings
+from ingress.workflow_answers import webhook_object
 from ingress.workflow_runs import followed_by_webhook
 
 PEPPER = SecretStr("pepper-of-the-tests-0123456789")
@@ -109,6 +110,15 @@ def test_each_tenant_has_a_secret_of_its_own():
     secrets_ = {signer.secret(tenant).get_secret_value() for tenant in ("a", "b")}
     assert len(secrets_) == 2
     assert "pepper" not in str(secrets_)
+
+
+async def test_a_run_says_whether_its_end_was_told(book, hook_of):
+    run, hook = await hook_of()
+    assert webhook_object(run, None)["status"] == "pending"
+    assert webhook_object(run, hook)["status"] == "pending"
+    await book.fail(hook.id, "unavailable", "the webhook's receiver answered 500")
+    told = webhook_object(run, await book.read(hook.id))
+    assert (told["status"], told["error"]["code"]) == ("failed", "unavailable")
 
 
 async def test_our_own_network_is_not_reached(book, hook_of, receiver):

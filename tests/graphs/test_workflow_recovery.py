@@ -17,6 +17,7 @@ from auth.jobs import Job, JobBook, JobStatus
 from auth.ledger import LedgerWriter
 from auth.pipeline import Pipeline
 from auth.principal import Principal
+from auth.usage import Usage
 from auth.workflow_steps import StepBook, StepStatus
 from core.settings import ROOT
 from core.workflow import Workflow
@@ -164,6 +165,9 @@ async def test_a_killed_process_repeats_no_step_and_the_ledger_is_exact(installa
     (lost,) = [row for row in rows if row["status_code"] != 200]
     assert (lost["status_code"], lost["input_tokens"], lost["money"]) == (503, 0, 0)
     assert {row["status"] for row in rows} == {"settled"}
+    usage = await Usage(installation.database).traced(installation.tenant, job.id)
+    assert (usage.requests, usage.input_tokens) == (21, 20 * UNITS)
+    assert usage.money == sum(row["money"] for row in rows) > 0
 
 
 async def test_a_process_that_is_killed_again_and_again_repeats_only_what_was_under_way(

@@ -184,6 +184,19 @@ async def test_documents_that_are_hard_to_read_are_refused(client, content):
     assert response.status_code in (400, 413), response.text
 
 
+async def test_a_small_body_that_stands_for_a_large_one_is_refused(world, key, client):
+    inputs = {"big": "x" * 1_000_000}
+    often = [{"role": "user", "content": "say ${inputs.big}"}] * 100
+    for step in (
+        echo("a", {"messages": often}),
+        say("a", "${item} ${inputs.big}", map=list(range(100))),
+        say("a", "${item}", map=["${inputs.big}!"] * 100),
+    ):
+        response = await client.post(RUNS, json={"steps": [step], "inputs": inputs})
+        assert error_of(response)[:2] == (413, "body_too_large"), response.text
+    assert await stored(world, key) == 0
+
+
 @pytest.mark.parametrize("url", ["ftp://x.example", "http://u:p@x.example", "http://x:22/", "x"])
 async def test_a_webhook_that_is_no_good_url_is_refused(client, url):
     response = await client.post(RUNS, json={"steps": [say("a", "x")], "webhook": {"url": url}})

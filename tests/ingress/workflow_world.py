@@ -21,6 +21,7 @@ from auth.limits import Limits
 from auth.media import MediaOwnership
 from auth.plans import DAY_S, MINUTE_S, MONTH_S, Meter, Plan, Window
 from auth.prices import PriceBook
+from auth.usage import Usage
 from auth.webhooks import WebhookSigner
 from auth.workflow_steps import StepBook
 from core.errors import CarillonError
@@ -208,7 +209,14 @@ class WorkflowWorld:
         self.signer = WebhookSigner(PEPPER)
         parts = (
             WorkflowEndpoints(
-                self.path, runs, self.book, self.steps, self.store, PRICES, self.signer
+                self.path,
+                runs,
+                self.book,
+                self.steps,
+                self.store,
+                Usage(database),
+                PRICES,
+                self.signer,
             ),
             WorkflowAliases(self.path, catalog, Readiness(), runs, self.steps, self.store),
             Library(self.path, self.store, 1_000_000, UploadRoom.of_largest(1_000_000)),

@@ -1,0 +1,137 @@
+"""Workflows on a cluster: steps of several models, every call in the ledger, kills survived."""
+
+import asyncio
+import json
+
+import pytest
+
+from tests.e2e.test_chat import settled
+
+RUNS = "/v1/workflows/runs"
+
+
+def say(name, text, model="echo", **more):
+    document = {"messages": [{"role": "user", "content": text}]}
+    return {"id": name, "model": model, "input": document} | more
+
+
+async def begun(client, *steps, **more):
+    response = await client.post(RUNS, json={"steps": list(steps)} | more)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def ended(client, run, seconds=120):
+    async with asyncio.timeout(seconds):
+        while run["status"] in ("queued", "in_progress"):
+            await asyncio.sleep(0.2)
+            run = (await client.get(f"{RUNS}/{run['id']}")).json()
+    return run
+
+
+async def read_events(client, run):
+    async with client.stream("GET", f"{RUNS}/{run['id']}/events") as response:
+        lines = [line async for line in response.aiter_lines()]
+    return [json.loads(line[len("data: ") :]) for line in lines if line.startswith("data: ")]
+
+
+async def test_a_run_calls_several_models_and_each_call_is_in_the_ledger(pro):
+    async with pro.http() as client:
+        run = await begun(
+            client,
+            say("words", "red green blue"),
+            say("each", "${item}!", map=["${inputs.first}", "two"]),
+            {
+                "id": "near",
+                "model": "all-minilm-l6-v2",
+                "input": {"input": ["${steps.words.output.text}", "${steps.each.output[0].text}"]},
+            },
+            say("last", "${steps.near.output.data[1].index}", **{"if": "${inputs.first} == 'one'"}),
+            inputs={"first": "one"},
+            outputs={"last": "${steps.last.output.text}", "each": "${steps.each.output[1].text}"},
+        )
+        events = await read_events(client, run)
+        run = await ended(client, run)
+    assert run["status"] == "failed", "an index is a number, and no text"
+    assert "messages.0.content" in run["error"]["message"]
+    assert events[-1]["type"] == "workflow.run.failed"
+    assert events[-1]["run"]["id"] == run["id"]
+    async with pro.http() as client:
+        fixed = say("last", "number ${steps.near.output.data[1].index}")
+        steps = [say("words", "red green blue"), fixed | {"id": "last"}]
+        near = {"input": ["${steps.words.output.text}", "x"]}
+        steps.insert(1, {"id": "near", "model": "all-minilm-l6-v2", "input": near})
+        run = await ended(
+            client, await begun(client, *steps, outputs={"text": "${steps.last.output.text}"})
+        )
+    assert run["status"] == "completed", run
+    assert run["outputs"] == {"text": "number 1"}
+    assert run["steps"][0]["cache"] == "HIT"
+    rows = await settled(pro, 7)
+    by_id = {row["request_id"]: row for row in rows}
+    for step in run["steps"]:
+        row = by_id[step["request_id"]]
+        assert row["endpoint"] == RUNS
+        assert json.loads(row["details"])["trace_id"] == run["id"]
+    assert len(rows) == 7
+
+
+async def test_a_picture_goes_from_model_to_library(pro):
+    drawing = {"prompt": "a red circle on a blue background", "size": "64x64", "seed": 3}
+    async with pro.http() as client:
+        run = await begun(
+            client,
+            {"id": "draw", "model": "starter-image", "operation": "generate", "input": drawing},
+            {
+                "id": "describe",
+                "model": "starter-vision",
+                "input": {"image": "${steps.draw.output.data[0].b64_json}"},
+            },
+            outputs={"picture": "${steps.draw.output.data[0].b64_json}"},
+        )
+        run = await ended(client, run, 240)
+        assert run["status"] == "completed", run
+        assert run["steps"][1]["output"]["text"]
+        picture = await client.get(run["outputs"]["picture"]["url"])
+    assert picture.content.startswith(b"\x89PNG")
+
+
+async def test_the_older_paths(pro):
+    async with pro.http() as client:
+        assert (await client.get("/services")).json()["services"]["chat"]["model"]
+        parameters = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}
+        task = {"task_type": "chat", "parameters": parameters}
+        told = (await client.post("/orchestrate", json=task)).json()
+        await ended(client, {"id": told["task_id"], "status": "queued"})
+        done = (await client.get(f"/task/{told['task_id']}")).json()
+    assert done["status"] == "completed"
+    assert done["results"][0]["result"]["text"] == "hi"
+
+
+@pytest.mark.chaos
+async def test_a_killed_jobs_application_repeats_no_step_that_had_ended(cluster, pro):
+    steps = [say("s0", "word", "echo-slow")]
+    for number in range(1, 20):
+        text = f"${{steps.s{number - 1}.output.text}} w{number}"
+        steps.append(say(f"s{number}", text, "echo-slow", retry={"attempts": 3}))
+    async with pro.http() as client:
+        run = await begun(client, *steps)
+        async with asyncio.timeout(120):
+            while run["progress"] < 30:
+                await asyncio.sleep(0.1)
+                run = (await client.get(f"{RUNS}/{run['id']}")).json()
+        done = {step["id"]: step for step in run["steps"] if step["status"] == "completed"}
+        cluster.kill("ServeReplica:jobs")
+        run = await ended(client, run, 240)
+    assert run["status"] == "completed", run
+    by_id = {step["id"]: step for step in run["steps"]}
+    assert all(by_id[name]["request_id"] == step["request_id"] for name, step in done.items())
+    assert run["steps"][-1]["output"]["text"].split()[-1] == "w19"
+    async with asyncio.timeout(60):
+        billed: list[dict] = []
+        while len(billed) < 20:
+            await asyncio.sleep(0.5)
+            rows = await pro.usage_rows()
+            billed = [row for row in rows if row["input_tokens"]]
+    assert {row["request_id"] for row in billed} == {step["request_id"] for step in run["steps"]}
+    assert sum(row["input_tokens"] for row in rows) == sum(range(1, 21))
