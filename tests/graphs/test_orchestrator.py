@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from auth.database import Database
+from auth.workflow_steps import StepStatus
 from core.errors import CarillonError, InvalidRequest, ModelUnavailable
 from core.work import NO_WORK
 from tests.ingress.workflow_world import (
@@ -298,6 +299,30 @@ async def test_what_a_killed_process_held_is_given_back_and_what_it_finished_is_
     assert not world.admission.reservations
 
 
+async def test_what_was_charged_before_its_process_died_is_not_charged_again(
+    world, client, monkeypatch
+):
+    record = world.steps.record
+
+    async def dies(tenant_id, run_id, row):
+        if row.status is StepStatus.COMPLETED:
+            raise asyncio.CancelledError
+        await record(tenant_id, run_id, row)
+
+    monkeypatch.setattr(world.steps, "record", dies)
+    response = await client.post(
+        RUNS, json={"steps": [say("a", "one")]}, headers={"cache-control": "no-store"}
+    )
+    await asyncio.gather(*world.runner.tasks.values(), return_exceptions=True)
+    monkeypatch.setattr(world.steps, "record", record)
+    await world.runner.run(response.json()["id"])
+    run = await ended(client, response.json())
+    assert run["status"] == "completed", run["error"]
+    assert world.models.asked == {"one": 1}
+    (charged,) = world.settlements
+    assert by_id(run)["a"]["request_id"] == charged.request_id
+
+
 async def test_a_rerun_takes_what_did_not_change_from_the_cache(world, client):
     run = await ran(
         client,
@@ -317,6 +342,24 @@ async def test_a_rerun_takes_what_did_not_change_from_the_cache(world, client):
     )
     await ended(client, fresh.json())
     assert world.models.asked["same"] == 2
+
+
+async def test_a_graph_that_keeps_data_is_told_whose_run_it_is_and_by_nobody_else(
+    world, key, client
+):
+    search = {"id": "s", "model": "rag", "operation": "search", "input": {"query": "bells"}}
+    run = await ran(client, search)
+    assert run["status"] == "completed", run["error"]
+    (call,) = world.models.calls
+    assert call.request.tenant == key
+    await client.post(f"{RUNS}/{run['id']}/rerun", json={})
+    await until(lambda: len(world.models.calls) == 2)  # such answers are not cached
+    forged = search | {"input": {"query": "bells", "tenant": "another"}}
+    response = await client.post(RUNS, json={"steps": [forged]})
+    assert response.json()["error"]["param"] == "steps.0.input.tenant"
+    hidden = {"id": "h", "model": "rag", "operation": "search", "input": {"query": "${item}"}}
+    listed = hidden | {"map": [{"tenant": "another"}]}
+    assert (await client.post(RUNS, json={"steps": [listed]})).status_code == 400
 
 
 async def test_a_run_ends_with_the_key_that_began_it(world, key, client):

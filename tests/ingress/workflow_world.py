@@ -63,6 +63,7 @@ CATALOG = Catalog(
         ModelCard(id="fraud", spec="deployments.fraud:SPEC"),
         ModelCard(id="forecast", spec="deployments.forecast:SPEC"),
         ModelCard(id="embed", spec="deployments.embeddings:SPEC"),
+        ModelCard(id="rag", spec="graphs.rag.graph:SPEC", context_window=512),
     ]
 )
 UNITS = WorkUnits(input_tokens=3, output_tokens=2)
