@@ -15,6 +15,8 @@ from core.work import WorkUnits
 MAX_DESCRIPTION = 4_000
 MAX_REVIEW_FILES = 100
 MAX_REVIEW_BYTES = 2**20
+MAX_SOURCE = 128 * 2**10
+"""Characters of one file to review: what is nested without end takes the square of its length."""
 MAX_PATH = 200
 MOST_FILES_OF_COMPONENT = 12
 MOST_FILES_OF_APP = 100
@@ -72,7 +74,7 @@ class SourceFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     path: str = Field(min_length=1, max_length=MAX_PATH, pattern=r"^[^\x00-\x1f\x7f]+$")
-    content: str = Field(max_length=MAX_REVIEW_BYTES)
+    content: str = Field(max_length=MAX_SOURCE)
 
 
 class ReviewRequest(BaseModel):

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from auth.accounts import PlainText
 from auth.apps import App
 from auth.principal import Scope
-from core.apps import MAX_REVIEW_BYTES, Description, Dialect, Framework
+from core.apps import MAX_SOURCE, Description, Dialect, Framework
 from ingress.app_deployments import AppDeployments
 from ingress.apps import AppEndpoints
 from ingress.endpoint import Endpoint
@@ -70,7 +70,7 @@ class ReviewCodeRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    code: str = Field(min_length=1, max_length=MAX_REVIEW_BYTES)
+    code: str = Field(min_length=1, max_length=MAX_SOURCE)
     language: str = Field("javascript", pattern=f"^({'|'.join(ENDS)})$")
     model: str | None = None
 

@@ -7,15 +7,17 @@ nothing of the whole description.
 import re
 from dataclasses import dataclass
 
-from graphs.app_builder.naming import MAX_WORDS, snake, words_of
+from graphs.app_builder.naming import MAX_WORDS, singular, snake, words_of
 from graphs.app_builder.plan import MAX_CHOICES, FieldType, PlanField
 from graphs.app_builder.words import CHOICES, FILLERS, TYPE_WORDS, TYPES
 
 END = re.compile(
-    r"\s(?:belongs?|that|which|who|where|so|lets?|allows?|allowing|can|could|should|must|when|while|using"
-    r"|in order|to be|to|built|written|made|such as|for|on|from|as well as)\b.*$"
+    r"\s(?:belongs?|that|which|who|where|so|lets?|allows?|allowing|can|could|should|must|when"
+    r"|while|using|in order|to be|built|written|made|such as|as well as)\b.*$"
 )
 """From where a list goes over into something else."""
+TAIL = re.compile(r"\s(?:for|on|from|to|in|by|per)\s.*$")
+"""What one item of a list is further said to be."""
 ITEM = re.compile(r"\s*(?:,\s*and\b|,\s*or\b|,|;|\band\b|&|\bplus\b|\n\s*[-*])\s*")
 HINT = re.compile(r"\(([^()]*)\)")
 AFTER = re.compile(r"^(?P<name>.+?)\s+as\s+(?:an?\s+)?(?P<hint>.+)$|^(?P<key>[^:]+):\s*(?P<of>.+)$")
@@ -24,6 +26,9 @@ HIDDEN = "\x00"
 """Stands for what is inside brackets, while a list is cut at its commas."""
 QUESTIONS = ("is", "has", "remember", "agree", "accept", "allow", "send", "show")
 """First words of what is true or not."""
+ENDS: dict[str, FieldType] = {"at": "datetime", "on": "date", "checkbox": "boolean"}
+"""Last words that tell a type, behind others: `joined on`."""
+MOMENTS = ("start", "end", "arrival", "departure", "appointment", "meeting", "event", "pickup")
 LABEL = re.compile(r"[^\w .,:/()+%#-]")
 WORD_TYPES: dict[str, FieldType] = {
     word: kind for kind, words in TYPES.items() for word in words.split()
@@ -68,7 +73,8 @@ def items_of(phrase: str) -> list[Item]:
 
 def _item(part: str, hints: list[str]) -> Item:
     said = [hints[int(number)] for number in re.findall(f"{HIDDEN}(\\d+){HIDDEN}", part)]
-    words = re.sub(f"{HIDDEN}\\d+{HIDDEN}", "", part).strip(" .:-*")
+    words = re.sub(f"{HIDDEN}\\d+{HIDDEN}", "", part).strip(" .:-*").removeprefix("with ")
+    words = TAIL.sub("", words)
     match = AFTER.match(words)
     if match is not None and not said:
         return Item(match["name"] or match["key"], match["hint"] or match["of"])
@@ -105,9 +111,11 @@ def _type_of(name: str) -> FieldType:
         return "date"
     if words[-1] in ("number", "no") and len(words) > 1:
         return "phone" if WORD_TYPES.get(words[0]) == "phone" else "text"
-    if words[-1] == "at" and len(words) > 1:
-        return "datetime"
-    return WORD_TYPES.get(words[-1]) or "text"
+    if len(words) > 1 and words[-1] in ENDS:
+        return ENDS[words[-1]]
+    if len(words) > 1 and words[-1] == "time" and words[0] not in MOMENTS:
+        return "text"  # how long something takes, as people write it
+    return WORD_TYPES.get(words[-1]) or WORD_TYPES.get(singular(words[-1])) or "text"
 
 
 def _choices_said(hint: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ begins, so that what is found in it is told by the lines of the file.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from graphs.app_builder.grammars import BY_END, Grammar, parsed
@@ -21,6 +22,10 @@ SCRIPT_LANGUAGES: dict[str, Grammar] = {
     "ts": "typescript",
     "tsx": "tsx",
 }
+MOST_EXPRESSIONS = 2_000
+"""Of one Vue file that are looked at."""
+PARENTS = 3
+"""How many nodes around each are told."""
 INTERPOLATION = re.compile(rb"\{\{(.*?)\}\}", re.DOTALL)
 BINDING = (":", "v-bind:")
 DIRECTIVES = ("v-if", "v-else-if", "v-show", "v-text", "v-html", "v-model")
@@ -36,6 +41,8 @@ class Part:
     source: bytes
     row: int = 0
     column: int = 0
+    is_expression: bool = False
+    """Whether it is one expression, which declares nothing."""
 
     def place(self, node: "Node") -> tuple[int, int]:
         """Line and column of a node in the file, from one."""
@@ -53,7 +60,7 @@ def parts_of(path: str, text: str) -> Iterator[Part]:
     if grammar == "html":
         yield from _embedded(whole)
     if path.lower().endswith(".vue"):
-        yield from _expressions(whole)
+        yield from islice(_expressions(whole), MOST_EXPRESSIONS)
 
 
 def _embedded(whole: Part) -> Iterator[Part]:
@@ -78,15 +85,21 @@ def _expressions(whole: Part) -> Iterator[Part]:
             value = _unquoted(node.named_children[1])
             start = node.named_children[1].start_point
             if name.startswith(BINDING) or name in DIRECTIVES:
-                yield Part("javascript", b"(" + value + b")", start.row, start.column)
+                yield Part(
+                    "javascript", b"(" + value + b")", start.row, start.column, is_expression=True
+                )
 
 
 def _interpolations(text: bytes, row: int, column: int) -> Iterator[Part]:
+    seen = 0
     for match in INTERPOLATION.finditer(text):
-        before = text[: match.start(1)]
-        rows = before.count(b"\n")
-        at = len(before) - before.rfind(b"\n") - 1 if rows else column + len(before)
-        yield Part("javascript", b"(" + match.group(1) + b")", row + rows, at - 1)
+        start = match.start(1)
+        row += text.count(b"\n", seen, start)
+        newline = text.rfind(b"\n", seen, start)
+        column = start - newline - 1 if newline >= 0 else column + start - seen
+        seen = start
+        source = b"(" + match.group(1) + b")"
+        yield Part("javascript", source, row, column - 1, is_expression=True)
 
 
 def _language_of(node: "Node") -> Grammar | None:
@@ -117,8 +130,17 @@ def _unquoted(value: "Node") -> bytes:
 
 def walk(root: "Node") -> Iterator["Node"]:
     """Every node, in the order of the text. No recursion: sources may be nested deeply."""
-    left = [root]
+    return (line[0] for line in walk_with_parents(root))
+
+
+def walk_with_parents(root: "Node") -> Iterator[tuple["Node", ...]]:
+    """Every node with the few that are around it, the nearest first.
+
+    A node's own `parent` is found from the root each time, which deep sources make slow.
+    """
+    left: list[tuple[Node, ...]] = [(root,)]
     while left:
-        node = left.pop()
-        yield node
-        left.extend(reversed(node.children))
+        line = left.pop()
+        yield line
+        above = line[:PARENTS]
+        left.extend((child, *above) for child in reversed(line[0].children))

@@ -6,6 +6,7 @@ whoever wrote the file can mend it. It does not judge what the code does; `revie
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from core.apps import Dialect
@@ -35,7 +36,7 @@ def file_faults(path: str, text: str, dialect: Dialect = "postgresql") -> list[F
         check = _json_faults
     elif path.endswith(".sql"):
         return _sql_faults(path, text, dialect)[:MOST_FAULTS]
-    return list(check(path, text))[:MOST_FAULTS]
+    return list(islice(check(path, text), MOST_FAULTS))
 
 
 def _grammar_faults(path: str, text: str) -> Iterator[Fault]:
@@ -57,8 +58,8 @@ def part_faults(path: str, part: Part) -> Iterator[Fault]:
 
 def _unexpected(part: Part, node: "Node") -> str:
     """What is there, and as far as which line: the mistake is often at its end."""
-    text = (node.text or b"").decode("utf-8", "replace").strip()
-    shown = text.partition("\n")[0][:SHOWN]
+    start = part.source[node.start_byte : min(node.end_byte, node.start_byte + 4 * SHOWN)]
+    shown = start.decode("utf-8", "replace").strip().partition("\n")[0][:SHOWN]
     last = part.row + node.end_point.row + 1
     further = f" and on to line {last}" if node.end_point.row > node.start_point.row else ""
     return f"unexpected '{shown}'{further}"

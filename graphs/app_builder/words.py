@@ -18,12 +18,14 @@ TYPES: dict[FieldType, str] = {
     "money": "price amount cost total budget salary fee balance revenue income payment value tax"
     " subtotal rent wage spend discount deposit",
     "integer": "quantity count age stock year number capacity pages guests seats points score"
-    " servings minutes hours calories attendees population position floor steps reps sets",
+    " servings minutes hours calories attendees population floor bedrooms bathrooms rooms steps"
+    " reps sets",
     "number": "rating weight height length width distance temperature percentage latitude"
     " longitude duration progress rate grade area",
     "datetime": "time timestamp starts ends start end appointment",
     "date": "date deadline birthday due birth dob expiry anniversary deadline departure arrival",
-    "boolean": "active done completed complete paid published enabled available archived verified"
+    "boolean": "active done checkbox toggle completed complete paid published enabled available"
+    " archived verified"
     " subscribed approved featured urgent resolved closed favorite favourite remember agree"
     " consent visible public private shipped returned flag flagged",
     "long_text": "description notes note body content bio comment comments message summary details"
@@ -219,14 +221,14 @@ ACTION_WORDS = {
     "edit": "edit edits editing update updates updating change changes modify rename",
     "delete": "delete deletes deleting remove removes removing",
     "search": "search searches searchable searching find filter filters filtering filterable",
-    "sort": "sort sorts sortable sorting sorted order ordered",
+    "sort": "sort sorts sortable sorting sorted ordered",
     "export": "export exports exporting csv download",
 }
 
 FILLERS = _set(
     "a an the its their his her my our your each every some any all own new simple basic nice"
-    " modern responsive beautiful small clean field fields column columns input inputs property"
-    " properties attribute attributes optional required mandatory unique one several multiple many"
+    " modern responsive beautiful small clean field fields column columns input inputs"
+    " attribute attributes optional required mandatory unique one several multiple many"
     " various different list of"
 )
 """Words around the name of a thing that are no part of it."""
@@ -236,6 +238,16 @@ FEATURES = _set(
     " reminders charts chart statistics dashboard"
 )
 """What is asked of an app beside what it keeps."""
+EXTRAS = _set(
+    "alerts notifications reminders reports charts analytics statistics permissions login logins"
+    " authentication authorization mode support"
+)
+"""Last words of features that are named in more than one word: `low stock alerts`."""
+ASKING = _set(
+    "create build make want need write generate design develop me display displays show shows"
+    " render renders using"
+)
+"""Words of who asks, before the name of what is asked for."""
 NO_THINGS = _set(
     "user people person everything data information details something thing things way ways"
     " use work works react vue component components button buttons page pages home"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 from graphs.app_builder.review.findings import Finding, Severity
-from graphs.app_builder.sources import Part, walk
+from graphs.app_builder.sources import Part, walk, walk_with_parents
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -26,21 +26,31 @@ SQL = re.compile(
     r"|delete\s+from\s)",
     re.IGNORECASE,
 )
-LITERALS = ("string", "number", "null", "undefined")
+PIECES = ("binary_expression", "template_string")
+WHOLES = ("binary_expression", "call_expression")
+"""Around pieces: a longer piece, or a tag, which makes a template one with parameters."""
+LONGEST_NODE = 10_000
+"""Bytes: nodes lie inside each other, and each would be copied."""
 
 
 def findings(path: str, part: Part, root: "Node") -> Iterator[Finding]:
     """What the rules say of one part."""
-    for node in walk(root):
-        for rule in RULES.get(node.type, ()):
+    for node, *above in walk_with_parents(root):
+        around = above[0].type if above else ""
+        rules = RULES.get(node.type, ())
+        if node.type in PIECES and around not in WHOLES:
+            rules = (*rules, _built_sql)
+        for rule in rules:
             said = rule(node)
             if said is not None:
                 yield Finding(said[0], said[1], path, *part.place(node), said[2])
 
 
 def text_of(node: "Node | None") -> str:
-    """The source of a node; empty for none."""
-    return "" if node is None else (node.text or b"").decode("utf-8", "replace")
+    """The source of a node; empty for none, and for one too long to be a name or a statement."""
+    if node is None or node.end_byte - node.start_byte > LONGEST_NODE:
+        return ""
+    return (node.text or b"").decode("utf-8", "replace")
 
 
 def _arguments(node: "Node") -> "list[Node]":
@@ -155,14 +165,8 @@ def _loose_equality(node: "Node") -> Said | None:
 
 
 def _built_sql(node: "Node") -> Said | None:
-    """A statement put together from pieces; a tagged template is a statement with parameters."""
+    """A statement put together from pieces."""
     if not SQL.match(text_of(node)) or not _has_pieces(node):
-        return None
-    parent = node.parent
-    if parent is not None and (
-        parent.type == "binary_expression"
-        or (parent.type == "call_expression" and node.type == "template_string")
-    ):
         return None
     message = "SQL is built from pieces: send values as parameters instead"
     return "sql-injection", Severity.CRITICAL, message
@@ -225,8 +229,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "jsx_attribute": (_dangerous_attribute,),
     "jsx_opening_element": (_opened_element,),
     "jsx_self_closing_element": (_opened_element,),
-    "binary_expression": (_loose_equality, _built_sql),
-    "template_string": (_built_sql,),
+    "binary_expression": (_loose_equality,),
     "catch_clause": (_empty_catch,),
     "if_statement": (_assigned_condition,),
     "while_statement": (_assigned_condition,),

@@ -5,6 +5,7 @@ caches and shown on screens.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from graphs.app_builder.review.findings import Finding, Severity
@@ -29,18 +30,18 @@ HARMLESS = re.compile(
     r"(?i)example|changeme|placeholder|your[-_]|xxx|\*\*\*|\$\{|<|process\.env|import\.meta|\.{3}"
 )
 """In the value, shows that it is a place for a secret."""
-LONGEST_LINE = 2_000
 
 
 def secrets(path: str, text: str) -> Iterator[Finding]:
     """One finding for each line that holds what looks like a secret."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        for kind, pattern in KINDS.items():
-            match = pattern.search(line[:LONGEST_LINE])
-            if match is None or HARMLESS.search(match.groupdict().get("value") or ""):
+    ends = [match.start() for match in re.finditer("\n", text)]
+    told: set[int] = set()
+    for kind, pattern in KINDS.items():
+        for match in pattern.finditer(text):
+            row = bisect_left(ends, match.start())
+            if row in told or HARMLESS.search(match.groupdict().get("value") or ""):
                 continue
+            told.add(row)
+            column = match.start() - (ends[row - 1] + 1 if row else 0) + 1
             message = f"{kind} in the source: read it from the environment, and replace it"
-            yield Finding(
-                "secret-in-source", Severity.CRITICAL, path, number, match.start() + 1, message
-            )
-            break
+            yield Finding("secret-in-source", Severity.CRITICAL, path, row + 1, column, message)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from graphs.app_builder.review.findings import Finding, Severity
 from graphs.app_builder.review.javascript import text_of
-from graphs.app_builder.sources import Part, walk
+from graphs.app_builder.sources import Part, walk, walk_with_parents
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -23,16 +23,17 @@ USES = (
     "type_identifier",
     "jsx_identifier",
 )
+DEFAULTS = ("assignment_pattern", "object_assignment_pattern")
 WORD = re.compile(r"[A-Za-z_$][\w$-]*")
 
 
 def unused_names(path: str, part: Part, root: "Node", elsewhere: str = "") -> Iterator[Finding]:
     """Declared names that stand nowhere else in the part, nor in `elsewhere` (a Vue template)."""
-    nodes = list(walk(root))
-    counts = Counter(text_of(node) for node in nodes if node.type in USES)
+    lines = list(walk_with_parents(root))
+    counts = Counter(text_of(node) for node, *_ in lines if node.type in USES)
     words = {word.lower().replace("-", "") for word in WORD.findall(elsewhere)}
-    for node in nodes:
-        for name in _declared(node):
+    for node, *above in lines:
+        for name in () if _is_exported(above) else _declared(node):
             text = text_of(name)
             is_used = counts[text] > 1 or text.lower() in words or text.startswith("_")
             if not is_used:
@@ -46,9 +47,7 @@ def unused_names(path: str, part: Part, root: "Node", elsewhere: str = "") -> It
 
 
 def _declared(node: "Node") -> "Iterator[Node]":
-    """Names that a node brings into its file, unless it exports them."""
-    if node.parent is not None and _is_exported(node):
-        return
+    """Names that a node brings into its file."""
     name = node.child_by_field_name("name")
     if node.type == "import_clause":
         yield from (child for child in node.named_children if child.type == "identifier")
@@ -66,19 +65,15 @@ def _bound(pattern: "Node") -> "Iterator[Node]":
     """The names in the left side of a declaration. Those that take the rest away are left out."""
     if any(node.type == "rest_pattern" for node in walk(pattern)):
         return
-    for node in walk(pattern):
-        is_default = node.parent is not None and node.parent.type in (
-            "assignment_pattern",
-            "object_assignment_pattern",
-        )
-        if is_default and node.parent is not None and node != node.parent.named_children[0]:
-            continue
-        if node.type in ("identifier", "shorthand_property_identifier_pattern"):
+    for node, *above in walk_with_parents(pattern):
+        is_default = bool(above) and above[0].type in DEFAULTS and node != above[0].children[0]
+        if not is_default and node.type in ("identifier", "shorthand_property_identifier_pattern"):
             yield node
 
 
-def _is_exported(node: "Node") -> bool:
-    above = node.parent
-    while above is not None and above.type in ("lexical_declaration", "variable_declaration"):
-        above = above.parent
-    return above is not None and above.type == "export_statement"
+def _is_exported(above: "list[Node]") -> bool:
+    """Whether a declaration stands in an `export`."""
+    inner = [node.type for node in above]
+    while inner and inner[0] in ("lexical_declaration", "variable_declaration"):
+        inner.pop(0)
+    return bool(inner) and inner[0] == "export_statement"

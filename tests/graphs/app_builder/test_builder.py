@@ -272,7 +272,8 @@ def test_requests_that_cannot_be_met_are_refused(document):
         [{"path": "a.js", "content": ""}] * 2,
         [{"path": "a\n.js", "content": ""}],
         [{"path": f"{n}.js", "content": ""} for n in range(101)],
-        [{"path": f"{n}.js", "content": "x" * 600_000} for n in range(2)],
+        [{"path": f"{n}.js", "content": "x" * 120_000} for n in range(9)],
+        [{"path": "a.js", "content": "x" * 140_000}],
     ],
 )
 def test_reviews_that_are_too_much_are_refused(files):

@@ -1,5 +1,7 @@
 """Reviews: every rule finds what it is for, where it is, and leaves what is right alone."""
 
+import time
+
 import pytest
 
 from graphs.app_builder.review import MOST_FINDINGS, Severity, review
@@ -139,6 +141,37 @@ def test_a_secret_is_never_repeated():
     found = review({"a.js": f"use('{key}');"})
     assert found
     assert all(key not in finding.message for finding in found)
+
+
+@pytest.mark.parametrize(
+    ("path", "piece"),
+    [
+        ("a.js", "("),
+        ("a.js", "var a;"),
+        ("a.js", "'SELECT ' + a + "),
+        ("a.js", "`"),
+        ("a.js", "`${"),
+        ("a.js", "const [a = ["),
+        ("a.jsx", "x.map((a) => <p>"),
+        ("a.js", 'password: "'),
+        ("a.js", "\n"),
+        ("a.vue", "{{a}}"),
+        ("a.vue", "<p :a='b'>"),
+        ("a.html", "<"),
+        ("a.py", "import a\n"),
+        ("a.sql", "("),
+        ("a.json", "["),
+    ],
+)
+def test_a_review_ends_soon_whatever_is_repeated(path, piece):
+    started = time.perf_counter()
+    review({path: (piece * 2**17)[: 2**17]})
+    assert time.perf_counter() - started < 30  # a few seconds at most, on an idle core
+
+
+def test_files_that_there_is_no_time_for_are_said(monkeypatch):
+    monkeypatch.setattr("graphs.app_builder.review.LONGEST_S", 0.0)
+    assert rules("a.js", "eval(b);") == {"not-reviewed"}
 
 
 def test_a_flood_of_findings_is_cut():

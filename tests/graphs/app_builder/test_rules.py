@@ -1,5 +1,7 @@
 """What the rules read in descriptions, as people write them."""
 
+import time
+
 import pytest
 
 from graphs.app_builder.plan import MAX_ENTITIES, MAX_FIELDS
@@ -46,6 +48,14 @@ def test_things_and_their_fields_are_read_from_sentences():
         ("Inventory system for a small shop", ["product", "supplier"]),
         ("Create an app that stores books with title and author", ["book"]),
         ("- Students: name, email\n- Courses: title, credits", ["student", "course"]),
+        ("A recipe book app: recipes with title, ingredients", ["recipe"]),
+        ("A tool like Trello with boards, lists and cards", ["board", "list", "card"]),
+        ("Ticketing system with tickets (subject, status) and agents", ["ticket", "agent"]),
+        ("a website with properties that have address and price", ["property"]),
+        ("Grade tracker where teachers can record grades for students", ["grade"]),
+        ("A library system to manage books and authors. Books have a title.", ["book", "author"]),
+        ("inventory management with low stock alerts", ["product", "supplier"]),
+        ("pets: name, species, belong to an owner", ["pet", "owner"]),
         ("each order has many line items. Line items have a quantity", ["order", "line_item"]),
     ],
 )
@@ -76,6 +86,11 @@ def test_many_of_something_is_a_reference_back():
         ("colour (red, green or blue)", "choice"),
         ("description", "long_text"),
         ("website", "url"),
+        ("photos", "url"),
+        ("joined on", "date"),
+        ("cooking time", "text"),
+        ("start time", "datetime"),
+        ("terms agreement checkbox", "boolean"),
     ],
 )
 def test_types_of_fields(said, kind):
@@ -117,6 +132,18 @@ def test_actions_and_views_follow_the_words():
             {"name": "text", "avatar": "url", "bio": "long_text"},
         ),
         ("A dashboard for invoices", "InvoiceDashboard", None),
+        (
+            "React component that displays a list of blog posts with title and date",
+            "BlogPostList",
+            {"title": "text", "date": "date"},
+        ),
+        ("A todo list where items can be added and removed", "TodoList", None),
+        (
+            "Display employee details: name, salary",
+            "EmployeeDetail",
+            {"name": "text", "salary": "money"},
+        ),
+        ("A table of users with name, with sorting and search", "UserTable", {"name": "text"}),
         ("product list", "ProductList", None),
         (
             "A form to add a new customer with name and phone",
@@ -137,6 +164,21 @@ def test_a_component_of_no_known_kind_is_a_table_and_says_so():
     reading = read_component("something with colour and weight")
     assert reading.plan.views[0].kind == "table"
     assert any("no kind" in note for note in reading.notes)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("(", " ", ", ", "a ", "a, ", "with ", ":", "- ", "a with ", "\n", "x", "every ", "a: "),
+        *("a belongs to ", "tasks have ", "a that has ", "a(b) ", "-", "_", ". ", "; a", "( )"),
+    ],
+)
+def test_reading_takes_no_time_whatever_is_repeated(piece):
+    description = (piece * 4000)[:3990] + " and end"
+    started = time.perf_counter()
+    read_app(description)
+    read_component(description)
+    assert time.perf_counter() - started < 20
 
 
 @pytest.mark.parametrize(
