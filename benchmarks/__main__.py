@@ -35,6 +35,7 @@ from benchmarks.load import LoadFailed
 from benchmarks.passage_rows import passages
 from benchmarks.peers import PeerMissing
 from benchmarks.processes import ChildFailed
+from benchmarks.rag_rows import rag
 from benchmarks.vision_rows import vision
 from benchmarks.wake_rows import wake
 from core.settings import state_directory
@@ -54,6 +55,7 @@ GROUPS: dict[str, Group] = {
     "wake": wake,
     "fraud": fraud,
     "embeddings": embeddings,
+    "rag": rag,
     "image": image,
     "vision": vision,
     "speech": speech,

@@ -182,7 +182,7 @@ class _Connection(asyncio.Protocol):
         self._end_at = self._body_at + int(length[1]) if length else None
         if not length and not CHUNKED.search(head):
             self._fail("an answer without length")
-        if head[9:12] != b"200":
+        if head[9:10] != b"2":
             self._fail("a wrong status")
         self._tally.marked += self._shot.mark in head.lower()
         if not length:

@@ -16,7 +16,7 @@ from core.errors import ModelUnavailable
 from core.model import CallContext
 from graphs.step import Step
 
-BATCH = 64
+BATCH = 32
 """Texts of one request to the model."""
 AT_ONCE = 2
 WHOLE_WINDOW = -1

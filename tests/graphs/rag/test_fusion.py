@@ -29,7 +29,7 @@ def test_scores_of_the_lists_do_not_matter():
 
 def test_the_score_is_the_sum_of_reciprocal_ranks():
     (best, _) = fuse([ranked("a", "b"), ranked("a")], 2)
-    assert best.score == pytest.approx(2 / 61)
+    assert best.score == pytest.approx(2 / 11)
 
 
 def test_empty_lists_give_an_empty_one():
