@@ -93,6 +93,7 @@ BASES: dict[str, dict[str, Any]] = {
     "completion": {"prompt": "hello"},
     "embed": {"input": "hello"},
     "forecast": {"symbol": "BTC"},
+    "history": {"symbol": "BTC"},
     "risk": {"symbol": "BTC"},
     "sentiment": {"symbol": "BTC", "texts": ["up"]},
     "analyse": KINDS[0],
