@@ -20,7 +20,8 @@ async def test_health_needs_no_key_and_names_every_part(cluster, tmp_path):
     assert health["status"] == "healthy"
     applications = {a["name"]: a for a in configuration(0, tmp_path)["applications"]}
     models = applications.keys() - {"gateway", "ledger", "jobs"}
-    assert set(health["services"]) == {"postgresql", "valkey", *models}
+    files = {"plans.yaml", "prices.yaml"}
+    assert health["services"].keys() == {"postgresql", "valkey", *files, *models}
     asleep = {name for name, state in health["services"].items() if state == "asleep"}
     assert all(_may_sleep(applications[name]) for name in asleep), "the others are always warm"
     others = {state for name, state in health["services"].items() if name not in asleep}
