@@ -116,9 +116,11 @@ async def test_an_answer_is_openais_and_bills_what_it_says(model):
     assert body["usage"]["pixel_steps"] == reply.units.pixel_steps
 
 
-async def company(model):
-    """Several callers at once, so that the next batch waits for more."""
-    await asyncio.gather(*(generate(model, steps=1) for _ in range(3)))
+@pytest.fixture
+def company(model, monkeypatch):
+    """The next batch waits for more, whatever came before and however busy the machine is."""
+    monkeypatch.setattr(model.batcher, "_company", True)
+    monkeypatch.setattr(model.batcher, "_wait_s", 0.5)
 
 
 async def test_a_picture_does_not_depend_on_its_company(model):
@@ -128,7 +130,7 @@ async def test_a_picture_does_not_depend_on_its_company(model):
         assert abs(pixels(pictures(one)[0]) - pixels(pictures(other)[0])).max() <= 2
 
 
-async def test_pictures_that_arrive_together_are_drawn_together(model, monkeypatch):
+async def test_pictures_that_arrive_together_are_drawn_together(model, company, monkeypatch):
     sizes, run = [], model.batcher._work
 
     def counted(batch):
@@ -136,8 +138,6 @@ async def test_pictures_that_arrive_together_are_drawn_together(model, monkeypat
         return run(batch)
 
     monkeypatch.setattr(model.batcher, "_work", counted)
-    await company(model)
-    sizes.clear()
     await asyncio.gather(
         generate(model, n=2), generate(model, n=2), generate(model, steps=STEPS - 1)
     )
@@ -403,11 +403,8 @@ def test_weights_that_are_not_there_are_a_settings_error(tmp_path):
         Image(ImageSettings(name="x", source=str(tmp_path)))
 
 
-async def test_callers_of_one_batch_share_the_engines_time_by_their_pictures(model, monkeypatch):
+async def test_callers_of_one_batch_share_the_engines_time_by_their_pictures(model, company):
     one, two = call(), call()
-    # Whatever came before, and however late a busy machine brings the second caller.
-    monkeypatch.setattr(model.batcher, "_company", True)
-    monkeypatch.setattr(model.batcher, "_wait_s", 0.5)
     started = time.perf_counter()
     await asyncio.gather(generate(model, one), generate(model, two, n=2))
     assert two.device_s == pytest.approx(2 * one.device_s, rel=0.05)
