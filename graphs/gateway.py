@@ -37,7 +37,7 @@ from graphs.gathered_writes import gather_writes
 from graphs.governed import Governed, GovernedArgs
 from graphs.job_queue import DurableQueue
 from graphs.scaling import published
-from ingress.application import Application
+from ingress.application import Application, starting
 from ingress.catalog import Catalog
 from ingress.fetch import FetchSettings, MediaFetcher
 from ingress.idempotency import Idempotency
@@ -126,7 +126,8 @@ class Gateway:
             decisions=published,
             places=Places(args.realtime),
         )
-        self.application = self._mount(GatewayConfig())
+        # A new replica may have the port of one that died, and be asked before it is configured.
+        self.application: ASGIApp = starting
         self._background = governed.start()
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
@@ -164,6 +165,7 @@ def build(args: GatewayArgs) -> ServeApplication:
     """The gateway's application. It needs no GPU and little CPU."""
     deployment = serve.deployment(
         name="Gateway",
+        user_config={"models": []},  # so that Serve calls `reconfigure` whatever is configured
         max_ongoing_requests=1000,
         max_queued_requests=2000,
         health_check_period_s=5,

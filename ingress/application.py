@@ -12,13 +12,15 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from core.errors import CarillonError, InvalidRequest, MethodNotAllowed, NotFound
+from core.errors import CarillonError, InvalidRequest, MethodNotAllowed, NotFound, Unavailable
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.openapi import openapi_document
 from ingress.rendering import openai_body, render
 from ingress.responses import json_response
 from ingress.websocket import SocketEndpoint, refuse
+
+START_RETRY_S = 1.0
 
 
 class Application:
@@ -83,6 +85,17 @@ class Application:
 
     async def _openapi(self, exchange: Exchange) -> Response:
         return json_response(self.document)
+
+
+async def starting(scope: Scope, receive: Receive, send: Send) -> None:
+    """What answers before the models are known, which must not say that there are none."""
+    error = Unavailable("the gateway is starting", None, START_RETRY_S)
+    if scope["type"] == "http":
+        await render(error, openai_body, {})(scope, receive, send)
+    elif scope["type"] == "websocket":
+        await refuse(WebSocket(scope, receive, send), error)
+    else:
+        await _not_http(scope, receive, send)
 
 
 async def _not_http(scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from core.model import ModelCard
-from ingress.application import Application
+from ingress.application import Application, starting
 from ingress.catalog import Catalog
 from ingress.endpoint import Endpoint
 from ingress.openai import OpenAI
@@ -213,3 +213,12 @@ async def test_the_openapi_document_names_every_endpoint(client):
     assert "/v1/models/{model}/{operation}" in document["paths"]
     assert document["paths"][CHAT]["post"]["requestBody"]["required"]
     assert "ChatRequest" in document["components"]["schemas"]
+
+
+async def test_a_gateway_that_knows_no_models_yet_says_come_back():
+    """Not that they do not exist: a new replica may have the port of one that died."""
+    transport = httpx.ASGITransport(starting)
+    async with httpx.AsyncClient(transport=transport, base_url="http://carillon") as client:
+        answer = await client.post("/v1/chat/completions", json={"model": "echo", "messages": []})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["error"]["message"] == "the gateway is starting"
