@@ -150,4 +150,5 @@ async def test_a_video_is_made_and_billed_once_whatever_is_killed(cluster, pro, 
         assert content.content[4:8] == b"ftyp"
     rows, costly = await billed(pro, video["id"])
     assert [json.loads(row["other_units"]) for row in costly] == [{"video_pixel_ms": WHOLE}]
-    assert {row["status_code"] for row in rows if row not in costly} <= {503}
+    # None: its lease ran out before the next process was there to end it.
+    assert {row["status_code"] for row in rows if row not in costly} <= {503, None}
