@@ -1,5 +1,6 @@
 """Tenants and keys for tests: each test that counts something gets a tenant of its own."""
 
+import asyncio
 import re
 from dataclasses import dataclass
 
@@ -46,6 +47,15 @@ class Person:
         return await self.cluster.rows(
             "SELECT * FROM usage_records WHERE tenant_id = $1 ORDER BY admitted_at", self.tenant_id
         )
+
+    async def answered_row(self) -> dict:
+        """The row of the first answer, once settled; sleeping models may have refused before."""
+        async with asyncio.timeout(10):
+            while True:
+                rows = [row for row in await self.usage_rows() if row["status_code"] == 200]
+                if rows:
+                    return rows[0]
+                await asyncio.sleep(0.1)
 
 
 def newcomer(cluster: Cluster, plan: str, limits: dict | None = None) -> Person:

@@ -1,6 +1,5 @@
 """Image workflows with the gallery, and market insight: real models, real handles, over HTTP."""
 
-import asyncio
 import base64
 import io
 import json
@@ -27,16 +26,6 @@ async def patiently(http, path, body):
             break
     assert response.status_code == 200, response.text
     return response.json()
-
-
-async def answered(person):
-    """The ledger's row of the answer; sleeping models may have refused before it."""
-    for _ in range(100):
-        rows = [row for row in await person.usage_rows() if row["status_code"] == 200]
-        if rows:
-            return rows[0]
-        await asyncio.sleep(0.1)
-    raise AssertionError("no settled row")
 
 
 async def test_a_batch_is_drawn_described_refined_upscaled_and_hung(pro, other):
@@ -66,7 +55,7 @@ async def test_a_batch_is_drawn_described_refined_upscaled_and_hung(pro, other):
         assert (await http.delete(f"/v1/gallery/{found[0]['id']}")).status_code == 200
         assert (await http.get(f"/v1/gallery/{found[0]['id']}")).status_code == 404
         assert (await http.get(found[0]["url"])).status_code == 404
-    row = await answered(pro)
+    row = await pro.answered_row()
     assert row["model"] == "image-workflow"
     assert row["input_tokens"] == body["usage"]["input_tokens"] > 0
     assert json.loads(row["other_units"])["pixel_steps"] == body["usage"]["pixel_steps"]
@@ -87,7 +76,7 @@ async def test_a_report_on_a_coin_has_numbers_words_and_a_chart(pro):
     picture = Image.open(io.BytesIO(base64.b64decode(body["chart"]["b64_json"])))
     assert picture.size == (960, 540)
     assert (unknown.status_code, unknown.json()["error"]["param"]) == (404, "symbol")
-    assert json.loads((await answered(pro))["other_units"]) == body["usage"]
+    assert json.loads((await pro.answered_row())["other_units"]) == body["usage"]
 
 
 def curls():
