@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from models import griffin_lim
 from models.espeak import espeak
 
 PACKAGES = "speech-packages"
@@ -92,6 +93,8 @@ class Speaker:
         self._np = np
         self._api = load(folder, device)
         self._synthesizer = self._api.synthesizer
+        if (processor := getattr(self._synthesizer.tts_model, "ap", None)) is not None:
+            griffin_lim.use_in(processor)
         self.rate = int(self._synthesizer.output_sample_rate)
         """Samples per second."""
         self.voices: list[str] = list(self._api.speakers or ())
