@@ -39,7 +39,7 @@ class Step:
     def __init__(self, model: str, timeout_s: float = TIMEOUT_S) -> None:
         self.model = model
         self._timeout_s = timeout_s
-        self._handle: DeploymentHandle[Any] | None = None
+        self._methods: tuple[DeploymentHandle[Any], DeploymentHandle[Any]] | None = None
 
     async def answer(
         self, operation: str, request: BaseModel | dict[str, Any], call: CallContext
@@ -51,7 +51,8 @@ class Step:
             CarillonError: whatever the model raised.
         """
         with self._errors():
-            response = self._model().answer.remote(operation, request, _of(call))
+            whole, _ = self._model()
+            response = whole.remote(operation, request, _of(call))
             try:
                 async with asyncio.timeout(self._timeout_s):
                     reply: Reply = await response
@@ -72,8 +73,8 @@ class Step:
         counted = NO_WORK
         ended = False
         with self._errors():
-            handle = self._model().options(stream=True)
-            chunks = handle.stream.remote(operation, request, _of(call))
+            _, streaming = self._model()
+            chunks = streaming.remote(operation, request, _of(call))
             try:
                 while not ended:
                     async with asyncio.timeout(self._timeout_s):
@@ -87,11 +88,13 @@ class Step:
                 if not ended:
                     chunks.cancel()
 
-    def _model(self) -> DeploymentHandle[Any]:
-        if self._handle is None:
+    def _model(self) -> tuple[DeploymentHandle[Any], DeploymentHandle[Any]]:
+        """Its `answer` and `stream`. Kept: Serve builds a new handle at each dot."""
+        if self._methods is None:
             application = self.model.replace("/", "--")
-            self._handle = serve.get_app_handle(application).options(**PLAIN)
-        return self._handle
+            handle: DeploymentHandle[Any] = serve.get_app_handle(application).options(**PLAIN)
+            self._methods = (handle.answer, handle.options(stream=True).stream)
+        return self._methods
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -106,7 +109,7 @@ class Step:
         except RayTaskError as error:
             raise cause_of(error, self.model) from error
         except (RayError, RayServeException) as error:
-            self._handle = None
+            self._methods = None
             raise ModelUnavailable(
                 f"the model '{self.model}' is not there, or stopped while it was answering",
                 None,
