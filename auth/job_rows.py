@@ -61,8 +61,12 @@ class Job:
     @property
     def execution(self) -> str:
         """What the durable engine calls it: each resumption is another execution."""
-        resumed = self.result.get("resumed", 0)
-        return f"{self.id}.{resumed}" if resumed else self.id
+        return execution_of(self.id, self.result.get("resumed", 0))
+
+
+def execution_of(job_id: str, resumed: int) -> str:
+    """See `Job.execution`."""
+    return f"{job_id}.{resumed}" if resumed else job_id
 
 
 def job_of(row: asyncpg.Record | None) -> Job:

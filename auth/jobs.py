@@ -38,12 +38,18 @@ MENTIONED = """
     UNION ALL SELECT 1 FROM gallery_items WHERE tenant_id = $1 AND $2 = ANY (hashes) LIMIT 1
 """
 REOPEN = """
-    UPDATE jobs SET status = 'queued', ended_at = NULL, error_code = NULL, error_message = NULL,
-        api_key_id = $4, user_id = $5, expires_at = $6, result = result || jsonb_build_object(
+    WITH reopened AS (UPDATE jobs SET status = 'queued', ended_at = NULL,
+        error_code = NULL, error_message = NULL, api_key_id = $4, user_id = $5,
+        expires_at = $6, result = result || jsonb_build_object(
             'resumed', coalesce((result ->> 'resumed')::int, 0) + 1)
     WHERE id = $1 AND tenant_id = $2 AND kind = $3 AND status IN ('failed', 'cancelled')
-    RETURNING *
+    RETURNING *),
+    steps AS (UPDATE workflow_steps SET status = 'pending' FROM reopened
+    WHERE workflow_steps.tenant_id = $2 AND run_id = reopened.id
+    AND workflow_steps.status IN ('failed', 'skipped'))
+    SELECT * FROM reopened
 """
+"""What did not complete of a run may run again; never one without the other."""
 
 
 class JobBook:
@@ -217,7 +223,8 @@ class JobBook:
     async def reopen(
         self, principal: Principal, kind: str, job_id: str, expires_at: datetime
     ) -> Job:
-        """Queue a job again that failed or was cancelled, on the rights of whoever asks.
+        """Queue a job again that failed or was cancelled, on the rights of whoever asks. Steps of a
+        run that did not complete run again.
 
         Raises NotFound, Conflict for one that is under way or completed.
         """
@@ -236,11 +243,19 @@ class JobBook:
         raise Conflict(f"only what failed or was cancelled is resumed: it is {job.status.value}")
 
     async def delete(self, tenant_id: str, kind: str, job_id: str) -> None:
-        """Forget a job that has ended. Raises NotFound, Conflict for one that runs."""
-        job = await self.find(tenant_id, kind, job_id)
-        if not job.status.is_final:
+        """Forget a job that has ended. Raises NotFound, Conflict for one that runs, also if it was
+        resumed this moment.
+        """
+        row = await self._database.of(tenant_id).row(
+            "DELETE FROM jobs WHERE id = $1 AND tenant_id = $2 AND kind = $3"
+            " AND status IN ('completed', 'failed', 'cancelled') RETURNING id",
+            known_id(job_id),
+            tenant_id,
+            kind,
+        )
+        if row is None:
+            await self.find(tenant_id, kind, job_id)
             raise Conflict("the job has not ended: cancel it first")
-        await self._database.of(tenant_id).execute("DELETE FROM jobs WHERE id = $1", job.id)
 
 
 def _named(tenant_id: str, once: str) -> str:

@@ -125,15 +125,6 @@ class StepBook:
             if step not in row["begun"]
         ]
 
-    async def reopen(self, tenant_id: str, run_id: str) -> None:
-        """Let everything run again that did not complete."""
-        await self._database.of(tenant_id).execute(
-            "UPDATE workflow_steps SET status = 'pending' WHERE tenant_id = $1 AND run_id = $2"
-            " AND status IN ('failed', 'skipped')",
-            tenant_id,
-            run_id,
-        )
-
 
 def _row(row: asyncpg.Record) -> StepRow:
     return StepRow(

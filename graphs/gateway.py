@@ -40,6 +40,7 @@ from graphs.scaling import published
 from ingress.application import Application, starting
 from ingress.catalog import Catalog
 from ingress.fetch import FetchSettings, MediaFetcher
+from ingress.handover import Handover
 from ingress.idempotency import Idempotency
 from ingress.realtime.places import Places
 from ingress.realtime.settings import RealtimeSettings
@@ -116,7 +117,7 @@ class Gateway:
             gallery=GalleryBook(governed.database),
             apps=AppBook(governed.database),
             jobs=JobBook(governed.database),
-            queue=DurableQueue(args.stores.database_url.resolve()),
+            queue=Handover(DurableQueue(args.stores.database_url.resolve())),
             steps=StepBook(governed.database),
             webhooks=WebhookSigner(governed.pepper),
             media=governed.media,

@@ -6,9 +6,9 @@ does. DBOS is imported with the first job, so that a gateway does not wait for i
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,10 +19,14 @@ from core.errors import StoreUnavailable
 if TYPE_CHECKING:
     from dbos import DBOSClient
 
+T = TypeVar("T")
 NAME = "carillon"
 WORKFLOW = "job"
 VERSION = "1"
 """Of the workflow in `graphs.durable`: jobs of another version wait for a process that has it."""
+
+UNDER_WAY = frozenset({"ENQUEUED", "DELAYED", "PENDING"})
+"""Statuses of what has yet to end (https://docs.dbos.dev/explanations/system-tables)."""
 
 
 def queue_of(kind: str) -> str:
@@ -66,16 +70,33 @@ class DurableQueue:
         """Stop `job`; the piece under way is cancelled too. Raises StoreUnavailable."""
         await self._run(lambda client: client.cancel_workflow(job.execution))
 
-    async def _run(self, work: "Callable[[DBOSClient], object]") -> None:
-        await asyncio.to_thread(self._work, work)
+    async def known(self, executions: Collection[str]) -> Mapping[str, bool]:
+        """Those of `executions` that were handed over, each with whether it has yet to end.
 
-    def _work(self, work: "Callable[[DBOSClient], object]") -> None:
+        Raises StoreUnavailable.
+        """
+        if not executions:
+            return {}
+        found = await self._run(
+            lambda client: client.list_workflows(
+                workflow_ids=list(executions),
+                application_name=NAME,
+                load_input=False,
+                load_output=False,
+            )
+        )
+        return {each.workflow_id: each.status in UNDER_WAY for each in found}
+
+    async def _run(self, work: "Callable[[DBOSClient], T]") -> T:
+        return await asyncio.to_thread(self._work, work)
+
+    def _work(self, work: "Callable[[DBOSClient], T]") -> T:
         from dbos import DBOSClient, error  # noqa: PLC0415 - a second that no start has to wait for
 
         try:
             with self._connecting:
                 if self._client is None:
                     self._client = DBOSClient(system_database_url=self._url.get_secret_value())
-            work(self._client)
+            return work(self._client)
         except (SQLAlchemyError, error.DBOSException, OSError) as fault:
             raise StoreUnavailable("the job queue does not answer", retry_after_s=1.0) from fault

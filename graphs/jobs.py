@@ -2,7 +2,7 @@
 
 Place in the path: beside the gateway. Each call that a job makes goes through the same request
 path, on the rights, limits and budget of the key that asked for it. It also sweeps media that have
-expired. It has no HTTP route.
+expired, and jobs that were lost between their row and the queue. It has no HTTP route.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from ray.serve import Application
 
 from auth.directory import Directory
 from auth.files import FileBook
+from auth.job_executions import JobExecutions
 from auth.jobs import JobBook
 from auth.principal import Principal
 from auth.webhooks import WebhookSigner
@@ -24,6 +25,7 @@ from graphs.durable import Durable
 from graphs.gateway import GatewayConfig
 from graphs.governed import Governed, GovernedArgs
 from graphs.job_queue import DurableQueue
+from graphs.job_sweeper import JobSweeper
 from graphs.orchestrator.workflows import Workflows
 from graphs.videos import Videos
 from graphs.webhooks import Webhooks, WebhookSettings
@@ -81,13 +83,14 @@ class Jobs:
         self.batches = Batches(path, book, files, governed.media)
         self.videos = Videos(path, book, governed.media, governed.admission, governed.readiness)
         url = args.stores.database_url.resolve()
+        queue = DurableQueue(url)
         self.workflows = Workflows(
             path,
             book,
             StepBook(governed.database),
             governed.media,
             governed.admission,
-            DurableQueue(url),
+            queue,
         )
         kinds: dict[str, JobKind] = {
             "batch": self.batches,
@@ -97,8 +100,10 @@ class Jobs:
         }
         self.durable = Durable(url, book, kinds, args.concurrency)
         sweeper = MediaSweeper(governed.media)
+        jobs = JobSweeper(JobExecutions(governed.database), book, queue, kinds)
         loop = asyncio.get_running_loop()
-        self._background = [*governed.start(), loop.create_task(sweeper.run())]
+        sweeping = [loop.create_task(each.run()) for each in (sweeper, jobs)]
+        self._background = [*governed.start(), *sweeping]
         self._launched = False
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:

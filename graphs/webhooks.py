@@ -23,6 +23,7 @@ from ingress.addresses import Resolver, system_resolver
 from ingress.job_kind import Outcome
 from ingress.outbound import UNREACHABLE, CheckedNetwork, fetchable
 from ingress.workflow_answers import run_object
+from ingress.workflow_runs import at_its_end
 
 MAX_AT_ONCE = 16
 GOOD = range(200, 300)
@@ -80,6 +81,7 @@ class Webhooks:
             run = await self._book.read(job.request["run_id"])
         except NotFound:
             return {"status_code": None}  # the run was deleted: there is nothing to tell
+        run = at_its_end(run, job.request["end"])  # it may have been resumed since
         told = {
             "type": f"workflow.run.{run.status.value}",
             "timestamp": self._now().isoformat(),

@@ -31,7 +31,7 @@ class JobKind(Protocol):
         ...
 
     async def ended(self, job: Job) -> None:
-        """Its row says that it completed or failed. Said again when the process dies meanwhile."""
+        """Its row says that it completed, failed or was cancelled. Said more than once at times."""
         ...
 
 

@@ -7,6 +7,7 @@ before it is written down and handed over as a job; its calls take the request p
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -133,10 +134,9 @@ class WorkflowRuns:
 
     async def cancel(self, principal: Principal, run_id: str) -> Job:
         """Stop it where it is. Raises NotFound, Conflict for one that ended."""
-        before = await self.find(principal, run_id)
         job = await self._book.cancel(principal.tenant_id, KIND, run_id)
         await self._queue.cancel(job)
-        if before.status is not JobStatus.CANCELLED and "webhook" in job.request["workflow"]:
+        if "webhook" in job.request["workflow"]:  # of one end there is one, however often
             await self._queue.enqueue(await followed_by_webhook(self._book, job))
         return job
 
@@ -151,7 +151,6 @@ class WorkflowRuns:
             await self.require_room(principal, plan, run_id)
         ends = datetime.now(UTC) + PATIENCE
         job = await self._book.reopen(principal, KIND, run_id, ends)
-        await self._steps.reopen(principal.tenant_id, run_id)
         await self._queue.enqueue(job)
         return job
 
@@ -217,8 +216,34 @@ class WorkflowRuns:
 
 async def followed_by_webhook(book: JobBook, run: Job) -> Job:
     """The job that tells of a run's end. Of one end there is one, however often it is asked for."""
-    url = run.request["workflow"]["webhook"]["url"]
-    return await book.follow(run, WEBHOOK, webhook_id(run), {"run_id": run.id, "url": url})
+    told = {
+        "run_id": run.id,
+        "url": run.request["workflow"]["webhook"]["url"],
+        "end": {
+            "status": run.status.value,
+            "at": None if run.ended_at is None else run.ended_at.isoformat(),
+            "resumed": run.result.get("resumed", 0),
+            "error": [run.error_code, run.error_message],
+        },
+    }
+    return await book.follow(run, WEBHOOK, webhook_id(run), told)
+
+
+def at_its_end(run: Job, end: dict[str, Any]) -> Job:
+    """A run as it was when it ended, whatever has become of it since.
+
+    Args:
+        end: what `followed_by_webhook` wrote down of that.
+    """
+    code, message = end["error"]
+    return replace(
+        run,
+        status=JobStatus(end["status"]),
+        ended_at=None if end["at"] is None else datetime.fromisoformat(end["at"]),
+        result=run.result | {"resumed": end["resumed"]},
+        error_code=code,
+        error_message=message,
+    )
 
 
 def webhook_id(run: Job) -> str:

@@ -73,8 +73,8 @@ class Workflows:
         return outcomes[0]
 
     async def ended(self, job: Job) -> None:
-        """Have whoever asked for it told."""
-        if "webhook" in job.request["workflow"]:
+        """Have whoever asked for it told. Of one that was resumed by now, the next end is."""
+        if job.status.is_final and "webhook" in job.request["workflow"]:
             await self._queue.enqueue(await followed_by_webhook(self._book, job))
 
     async def _run(self, job: Job) -> Outcome:

@@ -68,6 +68,8 @@ EVERY_TENANT = {
     "auth/federation.py Federation._follow": "signing in",
     "auth/invitations.py Invitations.find": "a token says its tenant",
     "auth/invitations.py Invitations.join": "a token says its tenant",
+    "auth/job_executions.py JobExecutions.under_way": "the sweeper's",
+    "auth/job_executions.py JobExecutions.cancelled": "the sweeper's",
     "auth/jobs.py JobBook.read": "jobs run by their id",
     "auth/jobs.py JobBook.begin": "jobs run by their id",
     "auth/jobs.py JobBook.advance": "jobs run by their id",

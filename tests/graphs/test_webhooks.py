@@ -143,6 +143,22 @@ async def test_a_receiver_that_wants_no_more_gets_no_more(book, hook_of, receive
         await webhooks(book, allow_private_urls=True).piece(hook, 0)
 
 
+async def test_an_end_is_told_as_it_was_though_the_run_was_resumed_since(book, hook_of, receiver):
+    completed, _ = await hook_of()
+    principal = Principal(completed.tenant_id, "k", "free", "0", frozenset())
+    run = await book.add(principal, "workflow", "run_", completed.request)
+    await book.fail(run.id, "model_unavailable", "step 'a': gone")
+    hook = await followed_by_webhook(book, await book.read(run.id))
+    await book.reopen(principal, "workflow", run.id, NOW)
+    await webhooks(book, allow_private_urls=True).piece(hook, 0)
+    ((_, headers, body),) = receiver.requests
+    told = json.loads(body)
+    assert (told["type"], headers["webhook-id"]) == ("workflow.run.failed", hook.id)
+    assert (told["data"]["status"], told["data"]["resumed"]) == ("failed", 0)
+    assert told["data"]["error"]["message"] == "step 'a': gone"
+    assert told["data"]["ended_at"] is not None
+
+
 async def test_nothing_is_told_of_a_run_that_was_deleted(book, hook_of, receiver):
     run, hook = await hook_of()
     await book.delete(run.tenant_id, "workflow", run.id)

@@ -398,9 +398,29 @@ async def test_the_end_of_a_run_is_handed_on_to_be_told(world, client):
     for text in ("good", "bad"):
         run = await ran(client, say("a", text), webhook=hook)
         await asyncio.gather(*world.runner.tasks.values())
-        assert world.runner.hooks[-1].request == {"run_id": run["id"], "url": hook["url"]}
+        told = world.runner.hooks[-1].request
+        assert (told["run_id"], told["url"]) == (run["id"], hook["url"])
+        assert told["end"]["status"] == {"good": "completed", "bad": "failed"}[text]
     world.runner.paused = True
     run = await begun(client, say("a", "x"), webhook=hook)
     await client.post(f"{RUNS}/{run['id']}/cancel")
     assert world.runner.hooks[-1].request["run_id"] == run["id"]
     assert len(world.runner.hooks) == 3
+
+
+async def test_while_the_queue_is_away_what_the_rows_say_holds_and_nothing_is_asked_for_twice(
+    world, key, client
+):
+    world.runner.away = True
+    hook = {"url": "https://x.example/hook"}
+    run = await begun(client, say("a", "x"), webhook=hook)
+    cancelled = await client.post(f"{RUNS}/{run['id']}/cancel")
+    assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+    told = (await client.get(f"{RUNS}/{run['id']}")).json()["webhook"]
+    assert told["status"] == "pending"
+    world.runner.away = False
+    await client.post(f"{RUNS}/{run['id']}/cancel")
+    assert [hook.request["run_id"] for hook in world.runner.hooks] == [run["id"]]
+    resumed = (await client.post(f"{RUNS}/{run['id']}/resume")).json()
+    assert resumed["status"] == "queued"
+    assert (await ended(client, run))["status"] == "completed"

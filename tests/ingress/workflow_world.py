@@ -24,12 +24,13 @@ from auth.prices import PriceBook
 from auth.usage import Usage
 from auth.webhooks import WebhookSigner
 from auth.workflow_steps import StepBook
-from core.errors import CarillonError
+from core.errors import CarillonError, StoreUnavailable
 from core.model import ModelCard, Reply
 from core.work import WorkUnits
 from graphs.orchestrator.workflows import Workflows
 from ingress.application import Application
 from ingress.catalog import Catalog
+from ingress.handover import Handover
 from ingress.headroom import Headroom
 from ingress.media.blobs import Blobs
 from ingress.media.delivery import Delivery
@@ -150,16 +151,23 @@ class Runner:
         self.tasks = {}
         self.hooks = []
         self.paused = False
+        self.away = False
 
     async def enqueue(self, job):
+        self._answer()
         if job.kind == "webhook":
             self.hooks.append(job)
         elif not self.paused:
             self.tasks[job.execution] = asyncio.ensure_future(self.run(job.id))
 
     async def cancel(self, job):
+        self._answer()
         if job.execution in self.tasks:
             self.tasks[job.execution].cancel()
+
+    def _answer(self):
+        if self.away:
+            raise StoreUnavailable("the job queue does not answer")
 
     async def run(self, job_id):
         job = await self.book.begin(job_id)
@@ -205,7 +213,13 @@ class WorkflowWorld:
         self.runner.kind = self.workflows
         headroom = Headroom(self.admission, limits, PRICES)
         runs = WorkflowRuns(
-            self.path, catalog, self.book, self.steps, self.runner, self.store, headroom
+            self.path,
+            catalog,
+            self.book,
+            self.steps,
+            Handover(self.runner),
+            self.store,
+            headroom,
         )
         self.signer = WebhookSigner(PEPPER)
         parts = (

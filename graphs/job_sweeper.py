@@ -1,0 +1,122 @@
+"""The sweeper of jobs: what a job's row says and what the durable engine does are made to agree.
+
+Place in the path: beside the jobs application, one task. Rows and the queue are written one after
+the other, so whoever dies between the two leaves a job that nothing runs, or one that was cancelled
+and goes on. It hands the first over and stops the second, and has those told who asked to hear of
+its end. All of that is harmless when it was done before. It runs no jobs.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from auth.job_executions import Execution, JobExecutions
+from auth.jobs import Job, JobBook
+from core.errors import CarillonError, NotFound
+from ingress.job_kind import JobKind, JobQueue
+
+PAUSE_S = 30.0
+PAGE = 500
+LOOKS_BACK = timedelta(days=1)
+"""Of the first sweep: this application may have been away."""
+OVERLAP = timedelta(minutes=5)
+"""Of sweeps: a statement under way during one is seen by the next."""
+LOST = "the job stopped without an end"
+logger = logging.getLogger("ray.serve")
+
+
+class SweptQueue(JobQueue, Protocol):
+    """A queue that can be asked what it knows. See `graphs.job_queue`."""
+
+    async def known(self, executions: Collection[str]) -> Mapping[str, bool]: ...
+
+
+class JobSweeper:
+    """Runs for ever.
+
+    Args:
+        kinds: by name.
+        pause_s: between sweeps.
+    """
+
+    def __init__(
+        self,
+        executions: JobExecutions,
+        book: JobBook,
+        queue: SweptQueue,
+        kinds: Mapping[str, JobKind],
+        pause_s: float = PAUSE_S,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._executions = executions
+        self._book = book
+        self._queue = queue
+        self._kinds = kinds
+        self._pause_s = pause_s
+        self._now = now
+        self._suspected: set[str] = set()
+        self._since = now() - LOOKS_BACK
+
+    async def run(self) -> None:
+        """Sweep, pause, again. What it cannot reach waits for the next time."""
+        while True:
+            try:
+                await self.sweep()
+            except CarillonError as error:
+                logger.warning("jobs are not swept: %s", error)
+            await asyncio.sleep(self._pause_s)
+
+    async def sweep(self) -> None:
+        """One sweep. What looks lost is only mended if it did before: its hand-over may be under
+        way. Raises StoreUnavailable.
+        """
+        suspected: set[str] = set()
+        async for execution, has_ended in self._lost():
+            if execution.name not in self._suspected:
+                suspected.add(execution.name)
+            else:
+                await self._mend(execution, has_ended)
+        self._suspected = suspected
+        await self._stop_cancelled()
+
+    async def _lost(self) -> AsyncGenerator[tuple[Execution, bool], None]:
+        """Executions that nothing works on; True for those that ended without their job's row."""
+        after = ""
+        while page := await self._executions.under_way(after, PAGE):
+            known = await self._queue.known([execution.name for execution in page])
+            for execution in page:
+                if not known.get(execution.name, False):
+                    yield execution, execution.name in known
+            after = page[-1].job_id
+
+    async def _mend(self, execution: Execution, has_ended: bool) -> None:  # noqa: FBT001  # private
+        try:
+            job = await self._book.read(execution.job_id)
+        except NotFound:
+            return
+        if job.status.is_final or job.execution != execution.name:
+            return  # it ended, or was resumed, this moment
+        logger.warning("job %s had been lost", job.id)
+        if not has_ended:
+            await self._queue.enqueue(job)
+            return
+        await self._book.fail(job.id, CarillonError.code, LOST)
+        await self._tell(await self._book.read(job.id))
+
+    async def _stop_cancelled(self) -> None:
+        began = self._now()
+        since, after = self._since, ""
+        while page := await self._executions.cancelled(since, after, PAGE):
+            known = await self._queue.known([job.execution for job in page])
+            for job in page:
+                if known.get(job.execution):
+                    await self._queue.cancel(job)
+                await self._tell(job)
+            since, after = page[-1].ended_at or since, page[-1].id
+        self._since = began - OVERLAP
+
+    async def _tell(self, job: Job) -> None:
+        if (kind := self._kinds.get(job.kind)) is not None:
+            await kind.ended(job)
