@@ -6,7 +6,8 @@ implementation is `auth/valkey.py` (one Lua script per step). It does not know m
 Reserve-then-settle: admission charges the estimate to every window of every scope in one atomic
 step, together with the key-epoch check, the cache look-up and the write-ahead usage event; a
 refusal changes nothing. Settlement replaces the estimate by the actual units, once, whoever
-calls it first: the gateway, the model replica after a disconnect, or the sweeper of expired leases.
+calls it first: the gateway, or the model replica after a disconnect. The sweeper of expired leases
+guesses: whoever knows better comes after it.
 """
 
 from dataclasses import dataclass, field

@@ -4,7 +4,8 @@ Place in the path: under the ledger writer. This module turns stream events into
 not know where events come from.
 
 An event is complete: it repeats what admission knew. So one event is enough to make its row, in
-whatever order events arrive, and a row that is settled never changes again.
+whatever order events arrive. A row that is settled never changes again; one that was abandoned
+does, when somebody tells what really happened.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +36,9 @@ OUTCOME_COLUMNS = (
     "exact",
 )
 HIT = {"status_code": 200, "exact": True}
+STATUSES = ("admitted", "abandoned", "settled")
+"""The later ones replace the earlier."""
+TAKEN_BACK = {"is_new": False, "sign": -1}
 
 EVENT = """
 jsonb_to_recordset($1::jsonb) AS event (
@@ -76,8 +80,20 @@ UPDATE usage_records AS known SET
     settled_at = event.settled_at
 FROM {EVENT}
 WHERE known.request_id = event.request_id AND known.admitted_at = event.admitted_at
-AND known.status = 'admitted'
+AND (known.status = 'admitted' OR known.status = 'abandoned'
+    AND (event.status = 'settled' OR event.settled_at > known.settled_at))
 RETURNING known.request_id
+"""  # noqa: S608  # names of our own columns
+# What was guessed when a lease ran out, before what is known replaces it.
+GUESSED_ROWS = f"""
+SELECT known.request_id, known.tenant_id, known.api_key_id, known.user_id, known.model,
+    known.status, known.cache, known.device_seconds, known.input_tokens, known.cached_tokens,
+    known.output_tokens, known.reasoning_tokens, known.other_units, known.money, known.admitted_at
+FROM usage_records AS known JOIN {EVENT}
+ON known.request_id = event.request_id AND known.admitted_at = event.admitted_at
+WHERE known.status = 'abandoned'
+AND (event.status = 'settled' OR event.settled_at > known.settled_at)
+ORDER BY known.request_id FOR UPDATE OF known
 """  # noqa: S608  # names of our own columns
 
 TOUCH_KEYS = """
@@ -117,6 +133,7 @@ def row_of(event: Event) -> Row:
         "details": details,
         "admitted_at": _time(event[b"admitted_at"]),
         "settled_at": None if kind == "admitted" else _time(event[b"at"]),
+        "corrects": bool(event.get(b"guessed")),
     }
 
 
@@ -141,13 +158,17 @@ def _time(milliseconds: bytes) -> str:
 
 
 def merged(rows: Iterable[Row]) -> list[Row]:
-    """One row per request id: the settled one where there is one."""
+    """One row per request id: the settled one where there is one, else the latest."""
     latest: dict[str, Row] = {}
     for row in rows:
         known = latest.get(row["request_id"])
-        if known is None or known["status"] == "admitted":
+        if known is None or _finality(row) > _finality(known):
             latest[row["request_id"]] = row
     return list(latest.values())
+
+
+def _finality(row: Row) -> tuple[int, str]:
+    return STATUSES.index(row["status"]), row["settled_at"] or ""
 
 
 async def write(connection: "Connection", rows: Sequence[Row]) -> None:
@@ -159,11 +180,25 @@ async def write(connection: "Connection", rows: Sequence[Row]) -> None:
     new = {row["request_id"] for row in await connection.fetch(NEW_ROWS, _document(rows))}
     known = [row for row in rows if row["request_id"] not in new and row["status"] != "admitted"]
     ended: set[str] = set()
+    guesses: list[Row] = []
+    if better := [row for row in known if row.get("corrects")]:
+        guessed = await connection.fetch(GUESSED_ROWS, _document(better))
+        guesses = [_taken_back(row) for row in guessed]
     if known:
         ended = {row["request_id"] for row in await connection.fetch(ENDED_ROWS, _document(known))}
-    counted = [row | {"is_new": row["request_id"] in new} for row in rows]
-    await add_to_totals(connection, [row for row in counted if row["request_id"] in new | ended])
+    counted = [row | {"is_new": row["request_id"] in new, "sign": 1} for row in rows]
+    await add_to_totals(
+        connection, [*guesses, *(row for row in counted if row["request_id"] in new | ended)]
+    )
     await connection.execute(TOUCH_KEYS, _document(rows))
+
+
+def _taken_back(guess: Mapping[str, Any]) -> Row:
+    """A guess, as it has to be added to the totals so that they do not have it any more."""
+    units = {name: -count for name, count in orjson.loads(guess["other_units"]).items()}
+    counts = {name: -guess[name] for name in (*TOKEN_COLUMNS, "device_seconds")}
+    money = str(-(guess["money"] or 0))
+    return dict(guess) | counts | {"other_units": units, "money": money} | TAKEN_BACK
 
 
 def _document(rows: Sequence[Row]) -> str:

@@ -25,7 +25,7 @@ SELECT
     api_key_id, coalesce(model, ''), coalesce(user_id, ''),
     count(*) FILTER (WHERE is_new),
     count(*) FILTER (WHERE is_new AND cache = 'hit'),
-    count(*) FILTER (WHERE status_code >= 400 OR status = 'abandoned'),
+    coalesce(sum(sign) FILTER (WHERE status_code >= 400 OR status = 'abandoned'), 0),
     sum(input_tokens), sum(cached_tokens), sum(output_tokens), sum(reasoning_tokens),
     coalesce(sum((other_units->>'characters')::bigint), 0),
     coalesce(sum((other_units->>'pixel_steps')::bigint), 0),
@@ -37,7 +37,7 @@ FROM jsonb_to_recordset($1::jsonb) AS event (
     tenant_id text, api_key_id text, user_id text, model text, status text, cache text,
     status_code integer, response_time_ms bigint, device_seconds float8,
     input_tokens bigint, cached_tokens bigint, output_tokens bigint, reasoning_tokens bigint,
-    other_units jsonb, money numeric, admitted_at timestamptz, is_new boolean)
+    other_units jsonb, money numeric, admitted_at timestamptz, is_new boolean, sign integer)
 CROSS JOIN (VALUES (900), (86400)) AS span (seconds)
 GROUP BY 1, 2, 3, 4, 5, 6
 ORDER BY 1, 2, 3, 4, 5, 6
@@ -66,7 +66,8 @@ async def add_to_totals(connection: Connection, rows: Sequence[Mapping[str, Any]
 
     Args:
         rows: as they were written. Those with `is_new` count as requests; the others were counted
-            when they were admitted, without what they took.
+            when they were admitted, without what they took. Of those that are taken back, `sign`
+            is -1, and so are their amounts.
     """
     if rows:
         await connection.execute(ADD, orjson.dumps(rows).decode())

@@ -43,12 +43,14 @@ from core.work import WorkUnits
 
 ADMIT = Script("meters", "admit")
 SETTLE = Script("meters", "release", "settle")
-RENEW = Script("renew")
+RENEW = Script("meters", "renew")
 SWEEP = Script("meters", "release", "sweep")
 CLEAR = Script("clear")
 
 DAY_MS = 86_400_000
 SWEEP_BATCH = 100
+SHORTEST_OUTAGE_MS = 5_000
+"""Between two sweeps, however short leases are: shorter pauses are those of a busy machine."""
 CLEAR_BATCH = 500
 MAX_SHAPES = 4_096
 FIRST_POLL_S = 0.005
@@ -173,8 +175,8 @@ class ValkeyAdmission:
     async def settle(self, settlement: Settlement) -> bool:
         """Replace the estimate by the actual; False when it was settled before (no change).
 
-        A server fault or a full queue gives the counted request back as well. Raises
-        StoreUnavailable.
+        Where the lease had run out, for a day, it replaces what was guessed then. A server fault
+        or a full queue gives the counted request back as well. Raises StoreUnavailable.
         """
         status, cache = settlement.status_code, settlement.cache
         body, media_type, units = b"", "", b""
@@ -184,7 +186,12 @@ class ValkeyAdmission:
         refund = status >= SERVER_FAULT or status == TOO_MANY_REQUESTS
         settled = await SETTLE.run(
             self._store,
-            (self._reservation(settlement.request_id), self._leases, self._usage),
+            (
+                self._reservation(settlement.request_id),
+                self._leases,
+                self._usage,
+                self._guessed(settlement.request_id),
+            ),
             (
                 self._prefix,
                 settlement.request_id,
@@ -201,24 +208,36 @@ class ValkeyAdmission:
         return bool(settled)
 
     async def renew(self, request_id: str, units: WorkUnits) -> None:
-        """Extend the lease of a long request and remember the units it has used so far."""
+        """Extend the lease of a long request and remember the units it has used so far.
+
+        One whose lease had run out has its reservation again.
+        """
         await RENEW.run(
             self._store,
-            (self._reservation(request_id), self._leases),
+            (self._reservation(request_id), self._leases, self._guessed(request_id)),
             (request_id, self._lease_ms, orjson.dumps(units.nonzero())),
         )
 
     async def is_open(self, request_id: str) -> bool:
-        """Whether a request is admitted and not settled. Raises StoreUnavailable."""
-        return bool(await self._store.call("EXISTS", self._reservation(request_id)))
+        """Whether a request is admitted and not settled, but perhaps by a lease that ran out.
+
+        Raises StoreUnavailable.
+        """
+        names = (self._reservation(request_id), self._guessed(request_id))
+        return bool(await self._store.call("EXISTS", *names))
 
     async def sweep(self) -> int:
-        """Settle the reservations whose lease ran out; how many. Raises StoreUnavailable."""
+        """Settle the reservations whose lease ran out; how many. Raises StoreUnavailable.
+
+        To be called every few seconds: who does not hear of it for longer takes that for an outage
+        of the store, after which nobody is swept for one lease.
+        """
+        keys = (self._leases, self._usage, f"{self._prefix}:swept")
+        outage_ms = max(self._lease_ms // 2, SHORTEST_OUTAGE_MS)
+        arguments = (self._prefix, SWEEP_BATCH, self._lease_ms, outage_ms, DAY_MS)
         total = 0
         while True:
-            ended: int = await SWEEP.run(
-                self._store, (self._leases, self._usage), (self._prefix, SWEEP_BATCH)
-            )
+            ended: int = await SWEEP.run(self._store, keys, arguments)
             total += ended
             if ended < SWEEP_BATCH:
                 return total
@@ -309,6 +328,9 @@ class ValkeyAdmission:
 
     def _reservation(self, request_id: str) -> str:
         return f"{self._prefix}:reservation:{request_id}"
+
+    def _guessed(self, request_id: str) -> str:
+        return f"{self._prefix}:guessed:{request_id}"
 
     def _shape(self, windows: tuple[Window, ...]) -> _Shape:
         """Known tuples are recognised by identity: hashing them would cost more than the rest."""

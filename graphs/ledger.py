@@ -7,6 +7,7 @@ away are settled here with the engine's own count. It has no HTTP route.
 import asyncio
 from typing import Any
 
+from pydantic import Field
 from ray import serve
 from ray.serve import Application
 
@@ -38,6 +39,8 @@ class LedgerArgs(Frozen):
 
     stores: StoreSettings = StoreSettings()
     plans: str = "plans.yaml"
+    lease_s: float = Field(60.0, gt=1)
+    """The gateway's: how long nobody is swept after an outage of the store."""
 
 
 class Ledger:
@@ -53,7 +56,7 @@ class Ledger:
             KeyHasher(stores.pepper.resolve()),
             read_plans(ROOT / args.plans),
         )
-        self.admission = ValkeyAdmission(valkey, stores.prefix)
+        self.admission = ValkeyAdmission(valkey, stores.prefix, args.lease_s)
         self.writer = LedgerWriter(
             valkey,
             database,

@@ -7,6 +7,8 @@ knows no limits and asks for nothing.
 """
 
 import asyncio
+import itertools
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
@@ -26,7 +28,12 @@ LONGEST_MESSAGE = 500
 """Characters of an error that the ledger keeps."""
 ORPHAN_GRACE_S = 5.0
 """How long the replica has to report what a cut-short call really used."""
-SETTLE_RETRIES_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+SETTLE_RETRIES_S = (0.2, 0.5, 1.0, 2.0)
+LATER_RETRIES_S = 5.0
+"""Between tries once these are used up: well within a lease, of a store that is back."""
+SETTLE_PATIENCE_S = 3_600.0
+"""How long a settlement is tried while the store is away. None come in meanwhile: without the store
+nothing is admitted."""
 
 
 class Settler(Protocol):
@@ -63,10 +70,7 @@ class Settling:
         The answer is not held back for the store: its lease keeps the reservation meanwhile.
         """
         self._telemetry.finished(call, settlement.status_code, settlement.units)
-        try:
-            await asyncio.shield(self._later(self._settler.settle(settlement)))
-        except StoreUnavailable:
-            self._later(self._stubbornly(settlement))
+        await asyncio.shield(self._later(self._at_once(settlement)))
 
     async def fail(
         self, call: Call, error: CarillonError, units: WorkUnits, ttft_ms: int | None = None
@@ -136,15 +140,26 @@ class Settling:
         except StoreUnavailable:
             return True
 
+    async def _at_once(self, settlement: Settlement) -> None:
+        """One try; what the store does not take is tried again when nobody waits any more."""
+        if not await self._was_taken(settlement):
+            self._later(self._stubbornly(settlement))
+
     async def _stubbornly(self, settlement: Settlement) -> None:
-        for delay_s in SETTLE_RETRIES_S:
-            try:
-                await self._settler.settle(settlement)
-            except StoreUnavailable:
-                await asyncio.sleep(delay_s)
-            else:
+        give_up_at = time.monotonic() + SETTLE_PATIENCE_S
+        pauses_s = itertools.chain(SETTLE_RETRIES_S, itertools.repeat(LATER_RETRIES_S))
+        while not await self._was_taken(settlement):
+            if time.monotonic() > give_up_at:
+                self._telemetry.settlement_lost(settlement.request_id)
                 return
-        self._telemetry.settlement_lost(settlement.request_id)
+            await asyncio.sleep(next(pauses_s))
+
+    async def _was_taken(self, settlement: Settlement) -> bool:
+        try:
+            await self._settler.settle(settlement)
+        except StoreUnavailable:
+            return False
+        return True
 
     async def _renewed(self, request_id: str, units: WorkUnits) -> None:
         # The next renewal tries again; three may fail before the lease runs out.

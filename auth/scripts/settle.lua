@@ -1,14 +1,17 @@
 -- Settlement: the actual units replace the reserved ones, the reply is cached, the event written.
 -- (release.lua stands before this text.)
 --
--- KEYS  1 reservation   2 leases   3 usage stream
+-- KEYS  1 reservation   2 leases   3 usage stream   4 what is left of it when its lease has run out
 -- ARGV  1 key prefix   2 request id   3 JSON of the actual units   4 '1' to give the request back too
 --       5 JSON of the settlement   6 cache body or ''   7 its media type   8 JSON of its units
 --       9 cache TTL ms   10 ms for which a call that is charged once is remembered, 0 for not at all
 -- Reply 1, or 0 when it was settled before (nothing changes then).
 
 local prefix, id, units = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
-local facts = release(KEYS[1], KEYS[2], id, function() return units end, ARGV[4] == '1', now_s)
+local function units_of() return units end
+local refund = ARGV[4] == '1'
+local facts = release(KEYS[1], KEYS[2], id, units_of, refund, now_s)
+  or release(KEYS[4], KEYS[2], id, units_of, refund, now_s)
 if not facts then return 0 end
 
 if ARGV[6] ~= '' and facts.cache_key ~= '' then
@@ -39,7 +42,5 @@ if facts.once and facts.once ~= '' and tonumber(ARGV[10]) > 0 then
   redis.call('PEXPIRE', spent, ARGV[10])
 end
 
-redis.call('XADD', KEYS[3], '*', 'event', 'settled', 'id', id, 'at', now,
-  'admitted_at', facts.admitted_at, 'record', facts.record, 'money', facts.money,
-  'settlement', ARGV[5])
+told(KEYS[3], 'settled', id, facts, now, 'settlement', ARGV[5])
 return 1

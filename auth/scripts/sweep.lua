@@ -1,19 +1,40 @@
 -- The sweeper: ends reservations whose lease ran out, with the units last heard of.
 -- (release.lua stands before this text.)
 --
--- KEYS  1 leases   2 usage stream
--- ARGV  1 key prefix   2 how many at most
+-- KEYS  1 leases   2 usage stream   3 what is known of sweeps
+-- ARGV  1 key prefix   2 how many at most   3 lease ms   4 ms without a sweep that are an outage
+--       5 ms for which somebody may still tell what really happened
 -- Reply how many were ended.
 
+-- Who holds a lease could not renew it while the store was away. So after an outage everybody gets a
+-- whole lease of time to renew or settle.
+local known = redis.call('HMGET', KEYS[3], 'at', 'not_before')
+redis.call('HSET', KEYS[3], 'at', now)
+if known[1] and now - tonumber(known[1]) > tonumber(ARGV[4]) then
+  redis.call('HSET', KEYS[3], 'not_before', now + tonumber(ARGV[3]))
+  return 0
+end
+if known[2] and now < tonumber(known[2]) then return 0 end
+
 local function so_far(facts) return cjson.decode(facts.so_far or '{}') end
+
+-- Whoever holds the lease may live, or may have told somebody who does: see settle.lua and renew.lua.
+local function keep_guess(id, facts)
+  local name = ARGV[1] .. ':guessed:' .. id
+  redis.call('HSET', name, 'tenant', facts.tenant, 'cache_key', facts.cache_key,
+    'flight', facts.flight, 'admitted_at', facts.admitted_at, 'record', facts.record,
+    'charges', cmsgpack.pack(facts.charges), 'prices', facts.prices or '',
+    'so_far', facts.so_far or '{}', 'guessed', '1')
+  if facts.once then redis.call('HSET', name, 'once', facts.once) end
+  redis.call('PEXPIRE', name, ARGV[5])
+end
 
 local expired = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])
 for _, id in ipairs(expired) do
   local facts = release(ARGV[1] .. ':reservation:' .. id, KEYS[1], id, so_far, false, now_s)
   if facts then
-    redis.call('XADD', KEYS[2], '*', 'event', 'abandoned', 'id', id, 'at', now,
-      'admitted_at', facts.admitted_at, 'record', facts.record, 'money', facts.money,
-      'units', facts.so_far or '{}')
+    told(KEYS[2], 'abandoned', id, facts, now, 'units', facts.so_far or '{}')
+    keep_guess(id, facts)
   end
 end
 return #expired

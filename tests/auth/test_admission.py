@@ -6,9 +6,12 @@ from dataclasses import replace
 import pytest
 
 from auth.admission import Admitted, CachedReply, Hit, InFlight, Refused, Stale
+from auth.plans import Meter, Window
 from core.errors import Conflict
 from core.work import WorkUnits
 from tests.auth.worlds import REPLY, World, ask_of, requests, settled, tokens, used
+
+RUNNING = Window(Meter.CONCURRENCY, 0, 1)
 
 
 async def test_an_admitted_request_is_charged_its_estimate_in_every_window(world: World):
@@ -229,8 +232,51 @@ async def test_an_expired_lease_is_settled_with_the_units_last_heard_of(world: W
     assert await world.admission.sweep() == 1
     assert await used(world.admission, ask) == [1, 12]
     assert (await world.events())[-1] == ("abandoned", ask.request_id)
-    assert not await world.admission.settle(settled(ask))
     assert isinstance(await world.admission.admit(ask_of(cache_key="k")), Admitted)
+
+
+async def test_who_settles_after_its_lease_ran_out_corrects_what_was_guessed(world: World):
+    ask = ask_of(requests(5), tokens(100), RUNNING, units=50)
+    await world.admission.admit(ask)
+    await world.admission.renew(ask.request_id, WorkUnits(5))
+    await world.expire(ask.request_id)
+    await world.admission.sweep()
+    assert await used(world.admission, ask) == [1, 5, 0]
+    assert await world.admission.settle(settled(ask, 30))
+    assert await used(world.admission, ask) == [1, 30, 0]
+    assert (await world.events())[-1] == ("settled", ask.request_id)
+    assert not await world.admission.settle(settled(ask, 40))
+    assert await used(world.admission, ask) == [1, 30, 0]
+
+
+async def test_a_failure_told_after_the_lease_ran_out_gives_the_guess_and_the_request_back(
+    world: World,
+):
+    ask = ask_of(requests(5), tokens(100), units=50)
+    await world.admission.admit(ask)
+    await world.admission.renew(ask.request_id, WorkUnits(5))
+    await world.expire(ask.request_id)
+    await world.admission.sweep()
+    assert await world.admission.settle(settled(ask, 0, status_code=503))
+    assert await used(world.admission, ask) == [0, 0]
+
+
+async def test_who_renews_after_its_lease_ran_out_has_its_reservation_again(world: World):
+    windows = (requests(5), tokens(100), RUNNING)
+    ask = ask_of(*windows, units=50)
+    await world.admission.admit(ask)
+    await world.expire(ask.request_id)
+    await world.admission.sweep()
+    assert await used(world.admission, ask) == [1, 0, 0]
+    await world.admission.renew(ask.request_id, WorkUnits(9))
+    assert await used(world.admission, ask) == [1, 50, 1]
+    assert isinstance(await world.admission.admit(ask_of(*windows)), Refused), "its place is taken"
+    assert await world.admission.sweep() == 0
+    await world.expire(ask.request_id)
+    assert await world.admission.sweep() == 1, "a lease like any other"
+    assert await used(world.admission, ask) == [1, 9, 0]
+    assert await world.admission.settle(settled(ask, 12))
+    assert await used(world.admission, ask) == [1, 12, 0]
 
 
 async def test_a_lease_nobody_renewed_gives_all_tokens_back(world: World):

@@ -176,6 +176,41 @@ async def test_an_abandoned_request_is_billed_what_it_told_last_and_marked_inexa
     assert found["other_units"] == '{"rows": 2}'
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_what_is_told_after_an_abandonment_replaces_the_guess_in_row_and_totals(
+    own: Own, writer: LedgerWriter, database: Database, at_once: bool
+):
+    world, tenant = own
+    ask = ask_of(tenant=tenant, units=50, details=DETAILS, prices={"input_tokens": 2_000})
+    await world.admission.admit(ask)
+    for units in (WorkUnits(5, 0, 7, rows=2), WorkUnits(6, 0, 9, rows=3)):
+        await world.admission.renew(ask.request_id, units)
+        await world.expire(ask.request_id)
+        await world.admission.sweep()
+        if not at_once:
+            await writer.drain()
+    events = await stream(world)
+    if not at_once:
+        found = await row(database, tenant)
+        assert (found["status"], found["output_tokens"]) == ("abandoned", 9)
+    settlement = Settlement(ask.request_id, WorkUnits(100, rows=1), device_s=1.5)
+    assert await world.admission.settle(settlement)
+    await writer.drain()
+    for event in events:  # the same once more changes nothing
+        await world.store.call("XADD", f"{world.prefix}:usage", "*", *event)
+    await writer.drain()
+    found = await row(database, tenant)
+    assert (found["status"], found["status_code"], found["exact"]) == ("settled", 200, True)
+    assert (found["input_tokens"], found["output_tokens"]) == (100, 0)
+    assert (found["other_units"], found["money"]) == ('{"rows": 1}', Decimal("0.0000002"))
+    now = datetime.now(UTC)
+    hour = timedelta(hours=1)
+    totals = (await Usage(database).summary(tenant, now - hour, now + hour)).totals
+    assert (totals.requests, totals.errors, totals.device_seconds) == (1, 0, 1.5)
+    assert (totals.input_tokens, totals.output_tokens, totals.rows) == (100, 0, 1)
+    assert totals.money == Decimal("0.0000002")
+
+
 async def test_a_cache_hit_is_a_row_without_units(
     own: Own, writer: LedgerWriter, database: Database
 ):

@@ -96,6 +96,40 @@ async def test_the_sweeper_ends_any_number_of_leases(store: Pipeline, prefix: st
     assert await world.admission.sweep() == 0
 
 
+async def test_after_an_outage_nobody_is_swept_before_it_could_renew(valkey_world: ValkeyWorld):
+    admission, swept = valkey_world.admission, f"{valkey_world.prefix}:swept"
+    ask = ask_of(tokens(100), units=30)
+    await admission.admit(ask)
+    assert await admission.sweep() == 0
+    await valkey_world.expire(ask.request_id)
+    await valkey_world.store.call("HINCRBY", swept, "at", -31_000)  # as if nothing swept since
+    assert [await admission.sweep() for _ in range(3)] == [0, 0, 0]
+    await admission.renew(ask.request_id, WorkUnits(7))
+    await valkey_world.store.call("HINCRBY", swept, "not_before", -60_000)
+    assert await admission.sweep() == 0, "it renewed in time"
+    await valkey_world.expire(ask.request_id)
+    assert await admission.sweep() == 1
+    assert await used(admission, ask) == [7]
+
+
+async def test_a_call_that_comes_back_in_a_new_span_pays_there_for_what_was_not_guessed(
+    valkey_world: ValkeyWorld,
+):
+    await next_second()
+    ask = ask_of(tokens(100, 1), tokens(1000), units=30)
+    admission = valkey_world.admission
+    await admission.admit(ask)
+    await admission.renew(ask.request_id, WorkUnits(10))
+    await valkey_world.expire(ask.request_id)
+    await admission.sweep()
+    await next_second()
+    await admission.renew(ask.request_id, WorkUnits(15))
+    assert await used(admission, ask) == [0, 30]
+    await next_second()
+    await admission.settle(settled(ask, 25))
+    assert await used(admission, ask) == [15, 25]
+
+
 async def test_hits_misses_and_entries_are_counted(valkey_world: ValkeyWorld):
     admission = valkey_world.admission
     ask = ask_of(cache_key="k")

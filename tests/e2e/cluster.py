@@ -61,6 +61,8 @@ def configuration(port: int, state: Path) -> dict[str, Any]:
     gateway = document["applications"][0]
     jobs = next(a for a in document["applications"] if a["name"] == "jobs")
     gateway["args"] = jobs["args"] = {"lease_s": LEASE_S, "prices": str(priced(state))}
+    ledger = next(a for a in document["applications"] if a["name"] == "ledger")
+    ledger["args"] = {"lease_s": LEASE_S}
     gateway["deployments"][0] |= {
         "num_replicas": GATEWAYS,
         # Three, and every model awake, on two cores: what is reserved only places replicas.

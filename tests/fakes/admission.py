@@ -82,6 +82,8 @@ class InMemoryAdmission:
     counters: dict[Counter, tuple[int, int]] = field(default_factory=dict)
     """When its span began, and the count."""
 
+    guessed: dict[str, Reservation] = field(default_factory=dict)
+    """What is left of reservations whose lease ran out."""
     once: dict[str, CachedReply] = field(default_factory=dict)
     """Replies to what is charged once."""
 
@@ -120,19 +122,22 @@ class InMemoryAdmission:
         return True
 
     async def renew(self, request_id: str, units: WorkUnits) -> None:
+        if request_id in self.guessed:
+            self._reserve_again(request_id)
         reservation = self.reservations.get(request_id)
         if reservation is not None:
             reservation.expires_ms = self._now() + int(self.lease_s * 1000)
             reservation.so_far = units
 
     async def is_open(self, request_id: str) -> bool:
-        return request_id in self.reservations
+        return request_id in self.reservations or request_id in self.guessed
 
     async def sweep(self) -> int:
         now = self._now()
         expired = [(i, r) for i, r in self.reservations.items() if r.expires_ms <= now]
         for request_id, reservation in expired:
             self._release(request_id, reservation.so_far, refund=False)
+            self.guessed[request_id] = reservation
             event = Event("abandoned", request_id, reservation.ask, reservation.so_far)
             self.events.append(event)
         return len(expired)
@@ -179,6 +184,18 @@ class InMemoryAdmission:
         self.reservations[ask.request_id] = Reservation(ask, expires_ms, charges, leads)
         self.events.append(Event("admitted", ask.request_id, ask))
         return Admitted(self._states(ask.scopes), would_refuse)
+
+    def _reserve_again(self, request_id: str) -> None:
+        reservation = self.reservations[request_id] = self.guessed.pop(request_id)
+        charges, reservation.charges = reservation.charges, []
+        ask = reservation.ask
+        for cell, bucket, guessed in charges:
+            used, began = self._counted(cell)
+            reserved = max(guessed, reserved_of(cell[1], ask.units, ask.most, ask.prices))
+            if began - bucket >= shortest(span_of(cell[1], began)):
+                reserved = guessed
+            self.counters[_counter(cell)] = (began, used + reserved - guessed)
+            reservation.charges.append((cell, bucket, reserved))
 
     def _now(self) -> int:
         return self.clock() if self.clock is not None else self.now_ms
@@ -227,15 +244,17 @@ class InMemoryAdmission:
         return charges
 
     def _release(self, request_id: str, units: WorkUnits, refund: bool) -> Reservation | None:
-        reservation = self.reservations.pop(request_id, None)
+        reservation = self.reservations.pop(request_id, None) or self.guessed.pop(request_id, None)
         if reservation is None:
             return None
-        for cell, bucket, reserved in reservation.charges:
+        charges, reservation.charges = reservation.charges, []
+        for cell, bucket, reserved in charges:
             meter = cell[1].meter
             actual = amount_of(meter, units, reservation.ask.prices)
             if meter is Meter.CONCURRENCY or (meter is Meter.REQUESTS and refund):
                 actual = 0
             difference = actual - reserved
+            reservation.charges.append((cell, bucket, actual))
             used, began = self._counted(cell)
             if difference > 0 or began - bucket < shortest(span_of(cell[1], began)):
                 self.counters[_counter(cell)] = (began, max(0, used + difference))

@@ -336,21 +336,60 @@ async def test_a_caller_that_went_while_the_end_was_on_its_way_is_billed_for_all
 async def test_an_answer_is_delivered_although_the_store_went_away_and_settled_when_it_is_back(
     monkeypatch,
 ):
-    monkeypatch.setattr("ingress.settling.SETTLE_RETRIES_S", (0.01, 0.01, 0.01))
     world = World()
-    real, failures = world.admission.settle, [StoreUnavailable("away")] * 2
+    tried = away_for(world, 30, monkeypatch)
+    answer = await world.answer(world.call())
+    assert answer.body == b'{"ok":true}'
+    await until(world.settlements)
+    assert len(tried) == 31
+    assert [s.status_code for s in world.settlements()] == [200]
+    assert world.used("tokens") == 7
+
+
+async def test_a_caller_that_goes_while_the_store_is_away_still_pays_for_its_answer(monkeypatch):
+    world = World()
+    tried = away_for(world, 3, monkeypatch, delay_s=0.02)
+    caller = asyncio.create_task(world.answer(world.call()))
+    await until(lambda: tried)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await until(world.settlements)
+    assert [s.status_code for s in world.settlements()] == [200]
+    assert world.used("tokens") == 7
+
+
+async def test_a_settlement_that_no_store_takes_is_given_up_and_counted(monkeypatch):
+    monkeypatch.setattr("ingress.settling.SETTLE_PATIENCE_S", 0.05)
+    world = World()
+    away_for(world, 10**6, monkeypatch)
+    call = world.call()
+    await world.answer(call)
+    await until(lambda: world.telemetry.lost)
+    assert world.telemetry.lost == [call.request_id]
+
+
+def away_for(world, tries, monkeypatch, delay_s=0.0):
+    """Let the store fail that many settlements; what is returned gets all that are tried."""
+    monkeypatch.setattr("ingress.settling.SETTLE_RETRIES_S", (0.002,) * 4)
+    monkeypatch.setattr("ingress.settling.LATER_RETRIES_S", 0.002)
+    real, tried = world.admission.settle, []
 
     async def settle(settlement):
-        if failures:
-            raise failures.pop()
+        tried.append(settlement)
+        await asyncio.sleep(delay_s)
+        if len(tried) <= tries:
+            raise StoreUnavailable("away")
         return await real(settlement)
 
     monkeypatch.setattr(world.admission, "settle", settle)
-    answer = await world.answer(world.call())
-    assert answer.body == b'{"ok":true}'
-    await asyncio.sleep(0.1)
-    assert len(world.settlements()) == 1
-    assert world.used("tokens") == 7
+    return tried
+
+
+async def until(condition):
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  # fakes have no events
+            await asyncio.sleep(0.002)
 
 
 async def test_a_caller_that_goes_away_before_a_whole_answer_is_settled_after_a_grace(monkeypatch):
