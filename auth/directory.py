@@ -179,20 +179,30 @@ class Directory:
         """Renew the epoch of every tenant that changed since its last announcement; how many.
 
         Called after each change, and regularly by the ledger writer: a change that committed
-        while Valkey was away is announced as soon as it is back.
+        while Valkey was away is announced as soon as it is back. Of several who call it at the same
+        time one renews, and the others wait for that: each renewal makes all of a tenant's
+        principals be read again.
         """
         rows = await self._database.fetch(
-            "SELECT id, revision FROM tenants WHERE announced_revision < revision"
+            "SELECT id FROM tenants WHERE announced_revision < revision"
         )
-        for row in rows:
-            await self._epochs.renew(row["id"])
-            await self._database.execute(
-                "UPDATE tenants SET announced_revision = greatest(announced_revision, $2)"
-                " WHERE id = $1",
-                row["id"],
-                row["revision"],
+        return sum([await self._announce(row["id"]) for row in rows])
+
+    async def _announce(self, tenant_id: str) -> bool:
+        """Whether there was still something to announce."""
+        async with self._database.transaction() as connection:
+            revision = await connection.fetchval(
+                "SELECT revision FROM tenants WHERE id = $1 AND announced_revision < revision"
+                " FOR NO KEY UPDATE",
+                tenant_id,
             )
-        return len(rows)
+            if revision is None:
+                return False
+            await self._epochs.renew(tenant_id)
+            await connection.execute(
+                "UPDATE tenants SET announced_revision = $2 WHERE id = $1", tenant_id, revision
+            )
+            return True
 
     async def _change(self, tenant_id: str, update: str, *values: object) -> Tenant:
         tenant = _tenant(await self._database.row(update, known_id(tenant_id), *values))

@@ -28,7 +28,6 @@ from auth.admission import (
     Refused,
     Settlement,
     Stale,
-    Verdict,
 )
 from auth.estimates import Estimates
 from auth.limits import Limits
@@ -38,10 +37,10 @@ from auth.quota import refusal
 from core.errors import (
     CarillonError,
     Forbidden,
-    InvalidKey,
     ModelForbidden,
     StoreUnavailable,
     Unauthenticated,
+    Unavailable,
 )
 from core.model import EVENT_STREAM, CallContext, Chunk, Ended, Reply
 from core.work import NO_WORK, WorkUnits
@@ -55,6 +54,8 @@ from ingress.telemetry import Telemetry
 from ingress.trace import forbidden, lacking, refused, traced, unasked, undispatched
 
 NO_KEY = "You didn't provide an API key: send it as `Authorization: Bearer <key>`."
+STALE_PAUSES_S = (0.0, 0.0, 0.01, 0.05, 0.2)
+"""Between readings of a principal whose account is being changed: nobody is refused for that."""
 NO_QUEUE = {"x-queue-position": "0", "x-queue-eta-ms": "0"}
 """True of every answer, until its call has to wait for its turn."""
 
@@ -243,23 +244,25 @@ class RequestPath:
     async def _admit(
         self, call: Call, key: str | None, principal: Principal
     ) -> tuple[Ask, Admitted | Hit]:
-        """Step 3. Raises LimitReached, ModelForbidden, InvalidKey or StoreUnavailable."""
+        """Step 3. Raises LimitReached, ModelForbidden, InvalidKey or Unavailable."""
         if not principal.allows_model(call.model.card.id) and key is not None:
             principal = await self.recognise(key)  # it may have been allowed since
-        _require_model(principal, call)
-        ask = self._asking.ask(call, principal)
-        verdict = await self._ask_until_clear(call, ask)
-        if isinstance(verdict, Stale):
-            # The tenant's keys or plan changed since this principal was read: read it again.
-            self._identifier.forget(key or "", principal)
-            principal = await self.identify(key, Scope.INFERENCE)
+        for pause_s in STALE_PAUSES_S:
             _require_model(principal, call)
             ask = self._asking.ask(call, principal)
             verdict = await self._ask_until_clear(call, ask)
-        call.principal, call.expected = principal, ask.units
-        return ask, self._accept(call, ask, verdict)
+            if not isinstance(verdict, Stale):
+                call.principal, call.expected = principal, ask.units
+                return ask, self._accept(call, ask, verdict)
+            # The tenant's keys or plan changed since this principal was read: read it again.
+            self._telemetry.admitted(call, verdict)
+            self._identifier.forget(key or "", principal)
+            await asyncio.sleep(pause_s)
+            principal = await self.identify(key, Scope.INFERENCE)
+        changing = Unavailable("the account is being changed: try again", retry_after_s=1.0)
+        raise unasked(changing, call, ask, self._prices)
 
-    async def _ask_until_clear(self, call: Call, ask: Ask) -> Verdict:
+    async def _ask_until_clear(self, call: Call, ask: Ask) -> Admitted | Hit | Refused | Stale:
         """Ask; while an identical request of this tenant runs, wait for it and ask again."""
         try:
             verdict = await self._admission.admit(ask)
@@ -277,10 +280,8 @@ class RequestPath:
             raise
         return verdict
 
-    def _accept(self, call: Call, ask: Ask, verdict: Verdict) -> Admitted | Hit:
+    def _accept(self, call: Call, ask: Ask, verdict: Admitted | Hit | Refused) -> Admitted | Hit:
         self._telemetry.admitted(call, verdict)
-        if isinstance(verdict, (Stale, InFlight)):
-            raise InvalidKey("Incorrect API key provided.")
         call.headers |= rate_headers(verdict.windows)
         if isinstance(verdict, Refused):
             raise refused(refusal(verdict), call, ask, verdict, self._prices)

@@ -205,6 +205,32 @@ async def test_a_change_made_while_valkey_is_away_is_announced_later(
     assert after.plan == "free"
 
 
+async def test_a_change_is_announced_once_however_many_announce_it(
+    database: Database,
+    hasher: KeyHasher,
+    plans: Plans,
+    store: Pipeline,
+    prefix: str,
+    tenant: Tenant,
+):
+    renewed = []
+
+    class Slow(Epochs):
+        async def renew(self, tenant_id: str) -> None:
+            await asyncio.sleep(0.05)
+            renewed.append(tenant_id)
+            await super().renew(tenant_id)
+
+    directory = Directory(database, Slow(store, prefix), hasher, plans)
+    await database.execute("UPDATE tenants SET revision = revision + 1 WHERE id = $1", tenant.id)
+    before = await directory.epoch(tenant.id)
+    ended = [asyncio.create_task(directory.announce()) for _ in range(5)]
+    for each in asyncio.as_completed(ended):
+        await each
+        assert await directory.epoch(tenant.id) != before, "it holds when anybody has announced it"
+    assert renewed.count(tenant.id) == 1
+
+
 async def test_lists_come_in_pages(directory: Directory, owner: Principal, tenant: Tenant):
     made = [(await directory.keys.create(owner, KeyGrant(name=f"k{n}"))).key.id for n in range(5)]
     seen: list[ApiKey] = []

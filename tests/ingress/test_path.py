@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 
+from auth.admission import Stale
 from auth.limits import Limits
 from auth.plans import Meter, Plan, Window
 from auth.principal import Scope
@@ -18,6 +19,7 @@ from core.errors import (
     ModelUnavailable,
     StoreUnavailable,
     Unauthenticated,
+    Unavailable,
 )
 from core.model import Ended, ModelCard
 from core.work import WorkUnits
@@ -185,6 +187,38 @@ async def test_a_stale_principal_is_read_again_and_served():
     world.identifier.reload = principal(epoch="epoch-2")
     await world.answer(world.call())
     assert world.identifier.forgotten == 1
+
+
+async def test_a_good_key_is_served_while_its_account_is_edited_again_and_again():
+    world = World()
+    editing(world, times=3)
+    await world.answer(world.call())
+    assert world.identifier.forgotten == 3
+    assert [s.status_code for s in world.settlements()] == [200]
+
+
+async def test_edits_without_end_are_a_reason_to_wait_and_not_a_wrong_key():
+    world = World()
+    editing(world, times=10**6)
+    with pytest.raises(Unavailable) as refusal:
+        await world.answer(world.call())
+    assert (refusal.value.status_code, refusal.value.retry_after_s) == (503, 1.0)
+    assert not world.dispatcher.calls
+
+
+def editing(world, times):
+    """Whoever is read is out of date when it is used, so many times."""
+    real, edits = world.admission.admit, itertools.count(1)
+
+    async def admit(ask):
+        epoch = ask.principal.epoch
+        if (number := next(edits)) <= times:
+            epoch = world.admission.epochs["t"] = f"edit-{number}"
+            world.identifier.reload = principal(epoch=epoch)
+            return Stale()
+        return await real(ask)
+
+    world.admission.admit = admit
 
 
 async def test_a_revoked_key_is_refused_at_its_next_request():
