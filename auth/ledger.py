@@ -18,7 +18,7 @@ import hiredis
 
 from auth.database import Database
 from auth.pipeline import Pipeline, Reply
-from auth.records import Event, Row, merged, row_of, write
+from auth.records import Event, Row, merged, row_of, without_text, write
 from core.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 GROUP = "ledger"
 BATCH = 500
 LONGEST_BACKOFF_S = 5.0
+MOST_REJECTED = 1_000
+"""Events that are kept for a person to look at, the latest ones."""
+LONGEST_REJECTED = 20_000
 
 Chore = Callable[[], Awaitable[object]]
 Entry = tuple[bytes, Event | None]
@@ -38,6 +41,8 @@ class LedgerLag:
 
     events: int
     oldest_age_s: float
+    rejected: int = 0
+    """Events set aside because PostgreSQL cannot take them."""
 
 
 class LedgerWriter:
@@ -111,11 +116,12 @@ class LedgerWriter:
     async def lag(self) -> LedgerLag:
         """How far PostgreSQL is behind. Raises StoreUnavailable."""
         events = await self._store.call("XLEN", self._stream)
+        rejected = await self._store.call("XLEN", self._rejected)
         oldest = await self._store.call("XRANGE", self._stream, "-", "+", "COUNT", 1)
         if not oldest:
-            return LedgerLag(0, 0.0)
+            return LedgerLag(0, 0.0, rejected)
         written_ms = int(oldest[0][0].partition(b"-")[0])
-        return LedgerLag(events, max(0.0, time.time() - written_ms / 1000))
+        return LedgerLag(events, max(0.0, time.time() - written_ms / 1000), rejected)
 
     async def _finish(self) -> None:
         try:
@@ -173,24 +179,30 @@ class LedgerWriter:
             async with self._database.transaction() as connection:
                 await write(connection, rows)
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError):
-            if len(rows) == 1:
-                await self._reject(rows[0])
-                return
-            for row in rows:
-                await self._write([row])
+            if len(rows) > 1:
+                for row in rows:
+                    await self._write([row])
+            elif rows[0] != (bare := without_text(rows[0])):
+                await self._write([bare])  # what was done must be known, whatever was said of it
+            else:
+                await self._reject(bare)
         except asyncpg.PostgresError as error:  # a deadlock, a missing table: try again later
             raise StoreUnavailable("the ledger cannot be written", retry_after_s=1.0) from error
 
     async def _reject(self, row: Row) -> None:
         log.error("PostgreSQL cannot take the usage record of request %r", row["request_id"])
-        await self._store.call("XADD", self._rejected, "*", "row", repr(row))
+        await self._keep_rejected("row", repr(row))
 
     async def _set_aside(self, entries: Sequence[Entry], unreadable: Sequence[bytes]) -> None:
         """Keep what cannot be read where a person can look at it, out of the way of the rest."""
         for entry, event in entries:
             if entry in unreadable:
                 log.error("usage event %s is unreadable", entry.decode())
-                await self._store.call("XADD", self._rejected, "*", "event", repr(event))
+                await self._keep_rejected("event", repr(event))
+
+    async def _keep_rejected(self, name: str, text: str) -> None:
+        limit = ("MAXLEN", "~", MOST_REJECTED)
+        await self._store.call("XADD", self._rejected, *limit, "*", name, text[:LONGEST_REJECTED])
 
 
 def _fields(values: list[bytes] | None) -> Event | None:

@@ -167,6 +167,11 @@ def merged(rows: Iterable[Row]) -> list[Row]:
     return list(latest.values())
 
 
+def without_text(row: Row) -> Row:
+    """The same, less what callers and models may have said in their own words."""
+    return row | {"error_message": None, "details": {}}
+
+
 def _finality(row: Row) -> tuple[int, str]:
     return STATUSES.index(row["status"]), row["settled_at"] or ""
 

@@ -367,7 +367,7 @@ def _outcome(settlement: Settlement) -> bytes:
         {
             "status_code": settlement.status_code,
             "error_code": settlement.error_code,
-            "error_message": settlement.error_message,
+            "error_message": printable(settlement.error_message),
             "response_time_ms": settlement.response_time_ms,
             "ttft_ms": settlement.ttft_ms,
             "device_seconds": round(settlement.device_s, 6),
@@ -375,6 +375,13 @@ def _outcome(settlement: Settlement) -> bytes:
             "units": settlement.units.nonzero(),
         }
     )
+
+
+def printable(text: str | None) -> str | None:
+    """`text` on one line. It may quote what a caller sent, and PostgreSQL refuses some of that."""
+    if text is None or text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _states(

@@ -24,6 +24,9 @@ class LagMetrics:
         self._age = metrics.Gauge(
             "carillon_ledger_lag_seconds", description="Age of the oldest of them"
         )
+        self._rejected = metrics.Gauge(
+            "carillon_ledger_rejected", description="Usage events that PostgreSQL cannot take"
+        )
 
     async def run(self) -> None:
         """Publish, for ever. While Valkey is away the last figures stand."""
@@ -35,4 +38,5 @@ class LagMetrics:
             else:
                 self._events.set(lag.events)
                 self._age.set(lag.oldest_age_s)
+                self._rejected.set(lag.rejected)
             await asyncio.sleep(INTERVAL_S)

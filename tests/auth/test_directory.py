@@ -206,12 +206,7 @@ async def test_a_change_made_while_valkey_is_away_is_announced_later(
 
 
 async def test_a_change_is_announced_once_however_many_announce_it(
-    database: Database,
-    hasher: KeyHasher,
-    plans: Plans,
-    store: Pipeline,
-    prefix: str,
-    tenant: Tenant,
+    database: Database, hasher: KeyHasher, plans: Plans, epochs: Epochs, tenant: Tenant
 ):
     renewed = []
 
@@ -221,7 +216,7 @@ async def test_a_change_is_announced_once_however_many_announce_it(
             renewed.append(tenant_id)
             await super().renew(tenant_id)
 
-    directory = Directory(database, Slow(store, prefix), hasher, plans)
+    directory = Directory(database, Slow(epochs._store, epochs._prefix), hasher, plans)
     await database.execute("UPDATE tenants SET revision = revision + 1 WHERE id = $1", tenant.id)
     before = await directory.epoch(tenant.id)
     ended = [asyncio.create_task(directory.announce()) for _ in range(5)]

@@ -341,8 +341,48 @@ async def test_an_event_postgresql_cannot_take_is_set_aside_and_holds_up_nobody(
     await world.admission.admit(ask_of(tenant=tenant))
     await writer.drain()
     assert len(await rows(database, tenant)) == 2
-    assert await store.call("XLEN", f"{prefix}:usage-rejected") == 2
-    assert (await writer.lag()).events == 0
+    lag = await writer.lag()
+    assert (lag.events, lag.rejected) == (0, 2)
+
+
+async def test_an_error_that_quotes_a_nul_is_a_row_like_any_other(
+    own: Own, writer: LedgerWriter, database: Database
+):
+    world, tenant = own
+    ask = ask_of(tenant=tenant, units=50)
+    await world.admission.admit(ask)
+    said = "this model has no lora '\x00\ud800\n'"
+    await world.admission.settle(settled(ask, 4, status_code=400, error_message=said))
+    await writer.drain()
+    found = await row(database, tenant)
+    assert (found["status"], found["input_tokens"]) == ("settled", 4)
+    assert found["error_message"] == "this model has no lora '   '"
+    assert (await writer.lag()).rejected == 0
+
+
+async def test_a_row_whose_text_postgresql_cannot_take_is_written_without_it(
+    own: Own, writer: LedgerWriter, database: Database
+):
+    world, tenant = own
+    ask = ask_of(tenant=tenant, details=DETAILS | {"trace_id": "nul\x00"})
+    await world.admission.admit(ask)
+    await world.admission.settle(settled(ask, 4))
+    await writer.drain()
+    found = await row(database, tenant)
+    assert (found["status"], found["input_tokens"]) == ("settled", 4)
+    assert (found["model"], found["details"]) == ("starter-chat", "{}")
+    assert (await writer.lag()).rejected == 0
+
+
+async def test_what_is_set_aside_is_bounded(
+    writer: LedgerWriter, store: Pipeline, prefix: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("auth.ledger.MOST_REJECTED", 100)
+    for _ in range(3_000):
+        await store.call("XADD", f"{prefix}:usage", "*", "event", "nonsense")
+    while await writer.drain():
+        pass
+    assert (await writer.lag()).rejected < 1_000
 
 
 async def test_a_lost_stream_is_made_again(own: Own, writer: LedgerWriter, database: Database):
