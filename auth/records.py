@@ -188,7 +188,7 @@ async def write(connection: "Connection", rows: Sequence[Row]) -> None:
     guesses: list[Row] = []
     if better := [row for row in known if row.get("corrects")]:
         guessed = await connection.fetch(GUESSED_ROWS, _document(better))
-        guesses = [_taken_back(row) for row in guessed]
+        guesses = [_taken_back(dict(row)) for row in guessed]
     if known:
         ended = {row["request_id"] for row in await connection.fetch(ENDED_ROWS, _document(known))}
     counted = [row | {"is_new": row["request_id"] in new, "sign": 1} for row in rows]
@@ -198,12 +198,12 @@ async def write(connection: "Connection", rows: Sequence[Row]) -> None:
     await connection.execute(TOUCH_KEYS, _document(rows))
 
 
-def _taken_back(guess: Mapping[str, Any]) -> Row:
+def _taken_back(guess: Row) -> Row:
     """A guess, as it has to be added to the totals so that they do not have it any more."""
     units = {name: -count for name, count in orjson.loads(guess["other_units"]).items()}
     counts = {name: -guess[name] for name in (*TOKEN_COLUMNS, "device_seconds")}
     money = str(-(guess["money"] or 0))
-    return dict(guess) | counts | {"other_units": units, "money": money} | TAKEN_BACK
+    return guess | counts | {"other_units": units, "money": money} | TAKEN_BACK
 
 
 def _document(rows: Sequence[Row]) -> str:

@@ -136,8 +136,8 @@ class ValkeyAdmission:
     async def admit(self, ask: Ask) -> Verdict:
         """Check, look up, reserve and write ahead, in one atomic round trip.
 
-        Raises StoreUnavailable, and Conflict when the request id is being used already, or when
-        the answer to what was charged under its `once` is gone.
+        Raises StoreUnavailable, and Conflict when the request id is being used already, when what
+        is charged under its `once` still runs, or when the answer to it is gone.
         """
         tenant = ask.principal.tenant_id
         shapes = [(scope, self._shape(windows)) for scope, windows in ask.scopes]
@@ -401,6 +401,8 @@ def _verdict(reply: Reply, shapes: list[tuple[str, _Shape]]) -> Verdict:
         return Stale()
     if kind == b"duplicate":
         raise Conflict("this request id is already in use")
+    if kind == b"running":
+        raise Conflict("the same request is still being answered", None, extra / 1000)
     if kind == b"spent":
         raise Conflict("this was done and charged before; its answer was lost, and was too long")
     if kind == b"in_flight":

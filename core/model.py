@@ -80,6 +80,9 @@ class CallContext:
     durable: bool = False
     """Whether its caller is a job, which outlives its process and settles by itself what is cut
     short: it makes the call again, and work that was lost is not billed."""
+    whole_or_nothing: bool = False
+    """Whether its caller asks again for what was cut short, and owes one whole answer. Only a
+    gateway that dies cuts it short: it goes on when its caller has gone."""
 
 
 class Reply(NamedTuple):

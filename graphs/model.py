@@ -123,7 +123,8 @@ class Replica:
             self._orphaned(call, started, ttft_ms)
             raise
         except Exception:
-            self.counts.count(call, delivered, unbilled=beyond(call.done, delivered))
+            owed = NO_WORK if call.whole_or_nothing else delivered
+            self.counts.count(call, owed, unbilled=beyond(call.done, owed))
             raise
         self._ended(call, delivered, ttft_ms)
 
@@ -136,14 +137,12 @@ class Replica:
         self.ended_calls.note(call.request_id, Ended(units, call.device_s, ttft_ms))
 
     def _orphaned(self, call: CallContext, started: float, ttft_ms: int | None = None) -> None:
-        if call.durable:
-            self.counts.count(call, NO_WORK, unbilled=call.done)
-            return
-        self.counts.count(call, call.done)
-        self.orphans.report(
-            call.request_id,
-            Orphan(call.done, _since_ms(started), call.device_s, ttft_ms),
-        )
+        is_made_again = call.durable or call.whole_or_nothing
+        owed = NO_WORK if is_made_again else call.done
+        self.counts.count(call, owed, unbilled=beyond(call.done, owed))
+        if not call.durable:
+            orphan = Orphan(owed, _since_ms(started), call.device_s, ttft_ms)
+            self.orphans.report(call.request_id, orphan)
 
     def _parse(self, operation: str, request: Any) -> tuple[Operation, BaseModel]:
         verb = self.spec.operations.get(operation)

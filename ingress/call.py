@@ -56,6 +56,8 @@ class Call:
     """Made by a job, which makes it again when it is cut short: see `CallContext.durable`."""
     once: str | None = None
     """Under an `Idempotency-Key`: names the call, which is charged once however often made."""
+    whole_or_nothing: bool = False
+    """Made under an `Idempotency-Key`: see `CallContext.whole_or_nothing`."""
     principal: Principal | None = None
     """Whom it was admitted for."""
     expected: WorkUnits = NO_WORK
@@ -65,6 +67,10 @@ class Call:
     started: float = field(default_factory=time.perf_counter)
     headers: dict[str, str] = field(default_factory=dict)
     """Response headers that are true whatever the outcome (rate windows, cache verdict)."""
+
+    def owed(self, done: WorkUnits) -> WorkUnits:
+        """What its caller owes of work that did not become a whole answer."""
+        return NO_WORK if self.whole_or_nothing else done
 
     def elapsed_ms(self) -> int:
         return int((time.perf_counter() - self.started) * 1000)

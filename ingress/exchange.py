@@ -166,6 +166,7 @@ class Exchange:
             started=self.started,
             headers=self.headers,
             once=self.next_once(),
+            whole_or_nothing=self.detached,
         )
 
     def next_once(self) -> str | None:

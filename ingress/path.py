@@ -298,7 +298,12 @@ class RequestPath:
     def _context(self, call: Call, ask: Ask) -> CallContext:
         salt = self._isolator.salt(ask.principal.tenant_id)
         return CallContext(
-            call.request_id, call.model.card.id, salt, ask.most, durable=call.durable
+            call.request_id,
+            call.model.card.id,
+            salt,
+            ask.most,
+            durable=call.durable,
+            whole_or_nothing=call.whole_or_nothing,
         )
 
     async def _settle(

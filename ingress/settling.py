@@ -75,7 +75,11 @@ class Settling:
     async def fail(
         self, call: Call, error: CarillonError, units: WorkUnits, ttft_ms: int | None = None
     ) -> None:
-        """The end of work that failed: bill what was delivered, free the rest."""
+        """The end of work that failed: bill what was delivered, free the rest.
+
+        A call under an `Idempotency-Key` is asked for again, and the whole answer is billed then.
+        """
+        units = call.owed(units)
         settlement = Settlement(
             request_id=call.request_id,
             units=units,
@@ -103,6 +107,7 @@ class Settling:
         delivered is settled; at once where it still waited for its turn, when nobody else knows
         of it.
         """
+        units = call.owed(units)
         settlement = Settlement(
             request_id=call.request_id,
             units=units,
@@ -110,18 +115,19 @@ class Settling:
             error_code=code,
             response_time_ms=call.elapsed_ms(),
             ttft_ms=ttft_ms,
-            exact=call.waiting,
+            exact=call.waiting or call.whole_or_nothing,
         )
         self._telemetry.finished(call, status, units)
         grace_s = 0.0 if call.waiting else ORPHAN_GRACE_S
-        asks = status == CLIENT_CLOSED and not (call.waiting or call.durable)
+        knows = call.waiting or call.durable or call.whole_or_nothing
+        asks = status == CLIENT_CLOSED and not knows
         self._later(self._after(settlement, grace_s, call if asks else None))
 
     def lease(self, call: Call) -> Lease:
         """Keeps the reservation while the call goes on."""
 
         def renew(units: WorkUnits) -> None:
-            self._later(self._renewed(call.request_id, units))
+            self._later(self._renewed(call.request_id, call.owed(units)))
 
         return Lease(renew, self._renew_s)
 

@@ -10,7 +10,8 @@
 --       14.. per scope: its name, JSON [seconds of its longest window,
 --            [[field, span, limit, meter, 1 to watch only, 1 for a budget]]]
 -- Reply {verdict, now ms, extra, used...}: `used` per window, in the order given, as it stands
---       after this step, or nothing for `spent`; extra is the cached entry, the milliseconds to wait,
+--       after this step, or nothing for `spent` and `running`, of what is charged once; extra is the
+--       cached entry, the milliseconds to wait,
 --       or the windows that are full, as [number, amount asked for]: of a refusal those that hold, of
 --       an admission those that are only watched.
 --
@@ -99,10 +100,16 @@ end
 -- What was charged under this name is not charged again, and needs no room: whoever answered died
 -- before the caller had the answer.
 if once ~= '' then
-  local spent = redis.call('HMGET', prefix .. ':once:' .. once, 'done', 'body', 'media_type', 'units')
+  local spent = redis.call('HMGET', prefix .. ':once:' .. once, 'done', 'body', 'media_type', 'units',
+    'by')
   if spent[1] then
     if not spent[2] then return {'spent', now, false} end
     return answer('hit', {spent[2], spent[3], spent[4]})
+  end
+  -- Whoever holds a lease may live and deliver, even if nobody has heard of it for a while.
+  if spent[5] then
+    local until_ms = tonumber(redis.call('ZSCORE', KEYS[3], spent[5]) or 0)
+    if until_ms > now then return {'running', now, until_ms - now} end
   end
 end
 
@@ -137,7 +144,11 @@ end
 local charges = charge(true)
 redis.call('HSET', KEYS[2], 'tenant', tenant, 'cache_key', cache_key, 'flight', flight,
   'admitted_at', now, 'charges', cmsgpack.pack(charges), 'prices', ARGV[11], 'record', record)
-if once ~= '' then redis.call('HSET', KEYS[2], 'once', once) end
+if once ~= '' then
+  redis.call('HSET', KEYS[2], 'once', once)
+  redis.call('HSET', prefix .. ':once:' .. once, 'by', id)
+  redis.call('PEXPIRE', prefix .. ':once:' .. once, LASTING_MS)
+end
 redis.call('ZADD', KEYS[3], now + lease_ms, id)
 if flight ~= '' then redis.call('SET', flight, id, 'PX', lease_ms) end
 redis.call('XADD', KEYS[4], '*', 'event', 'admitted', 'id', id, 'at', now,

@@ -8,7 +8,13 @@
 -- Reply 1, or 0 when it was settled before (nothing changes then).
 
 local prefix, id, units = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
-local function units_of() return units end
+
+-- Who was thought dead, and whose work was begun again by another: that one is paid.
+local function is_taken_over(facts)
+  return facts.once and redis.call('HGET', prefix .. ':once:' .. facts.once, 'by') ~= id
+end
+
+local function units_of(facts) return is_taken_over(facts) and {} or units end
 local refund = ARGV[4] == '1'
 local facts = release(KEYS[1], KEYS[2], id, units_of, refund, now_s)
   or release(KEYS[4], KEYS[2], id, units_of, refund, now_s)
@@ -33,14 +39,21 @@ end
 
 -- With the charge, so that nobody can die between them. A reply that is too long for the cache is not
 -- kept here either; that it was charged is.
-if facts.once and facts.once ~= '' and tonumber(ARGV[10]) > 0 then
+local taken_over, outcome = is_taken_over(facts), ARGV[5]
+if taken_over then
+  local told_of = cjson.decode(outcome)
+  told_of.units = {}
+  outcome = cjson.encode(told_of)
+elseif facts.once and tonumber(ARGV[10]) > 0 then
   local spent = prefix .. ':once:' .. facts.once
   redis.call('HSET', spent, 'done', 1)
   if ARGV[6] ~= '' then
     redis.call('HSET', spent, 'body', ARGV[6], 'media_type', ARGV[7], 'units', ARGV[8])
   end
   redis.call('PEXPIRE', spent, ARGV[10])
+elseif facts.once then
+  redis.call('UNLINK', prefix .. ':once:' .. facts.once)
 end
 
-told(KEYS[3], 'settled', id, facts, now, 'settlement', ARGV[5])
+told(KEYS[3], 'settled', id, facts, now, 'settlement', outcome)
 return 1

@@ -279,6 +279,34 @@ async def test_who_renews_after_its_lease_ran_out_has_its_reservation_again(worl
     assert await used(world.admission, ask) == [1, 12, 0]
 
 
+async def test_what_is_charged_once_is_not_begun_again_while_it_runs(world: World):
+    first, again = (ask_of(tokens(100), units=50, once="w") for _ in range(2))
+    await world.admission.admit(first)
+    before = await world.contents()
+    with pytest.raises(Conflict):
+        await world.admission.admit(again)
+    assert await world.contents() == before
+    await world.admission.settle(settled(first, 0, status_code=503))
+    assert isinstance(await world.admission.admit(again), Admitted), "it failed: a retry tries"
+
+
+@pytest.mark.parametrize("swept", [False, True])
+@pytest.mark.parametrize("first_ends_first", [False, True])
+async def test_who_was_thought_dead_is_not_paid_for_what_another_does_again(
+    world: World, swept: bool, first_ends_first: bool
+):
+    first, again = (ask_of(requests(5), tokens(100), units=50, once="w") for _ in range(2))
+    await world.admission.admit(first)
+    await world.expire(first.request_id)
+    if swept:
+        await world.admission.sweep()
+    assert isinstance(await world.admission.admit(again), Admitted)
+    for ask in (first, again) if first_ends_first else (again, first):
+        assert await world.admission.settle(settled(ask, 30, cache=REPLY))
+    assert await used(world.admission, first) == [2, 30]
+    assert isinstance(await world.admission.admit(ask_of(once="w")), Hit)
+
+
 async def test_a_lease_nobody_renewed_gives_all_tokens_back(world: World):
     ask = ask_of(requests(5), tokens(100), units=50)
     await world.admission.admit(ask)

@@ -7,7 +7,7 @@ For unit tests of the request path. It passes the same contract tests as `Valkey
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from auth.admission import (
     Admitted,
@@ -86,6 +86,8 @@ class InMemoryAdmission:
     """What is left of reservations whose lease ran out."""
     once: dict[str, CachedReply] = field(default_factory=dict)
     """Replies to what is charged once."""
+    by: dict[str, str] = field(default_factory=dict)
+    """The request that does what is charged once."""
 
     async def admit(self, ask: Ask) -> Verdict:
         if self.epochs[ask.principal.tenant_id] != ask.principal.epoch:
@@ -94,6 +96,9 @@ class InMemoryAdmission:
             raise Conflict("this request id is already in use")
         if ask.once in self.once:
             return Hit(self._states(ask.scopes), self.once[ask.once])
+        holder = self.reservations.get(self.by.get(ask.once or "", ""))
+        if holder is not None and holder.expires_ms > self._now():
+            raise Conflict("the same request is still being answered")
         full = [entry for entry in self._full(ask) if not entry[0].window.watched]
         if any(state.window.meter is Meter.REQUESTS for state, _ in full):
             return Refused(self._states(ask.scopes), *blocking(full))
@@ -107,16 +112,24 @@ class InMemoryAdmission:
     async def settle(self, settlement: Settlement) -> bool:
         status = settlement.status_code
         refund = status >= 500 or status == 429
-        reservation = self._release(settlement.request_id, settlement.units, refund)
-        if reservation is None:
+        request_id = settlement.request_id
+        found = self.reservations.get(request_id) or self.guessed.get(request_id)
+        if found is None:
             return False
-        ask = reservation.ask
+        ask = found.ask
+        taken_over = ask.once is not None and self.by.get(ask.once) != request_id
+        if taken_over:
+            settlement = replace(settlement, units=NO_WORK)
+        self._release(request_id, settlement.units, refund)
         if settlement.cache and ask.cache_key is not None and 200 <= status < 300:
             expires_ms = self._now() + int(self.cache_ttl_s * 1000)
             name = (ask.principal.tenant_id, ask.cache_key)
             self.cache[name] = Entry(settlement.cache, expires_ms)
-        if settlement.cache and ask.once is not None and 200 <= status < 300:
-            self.once[ask.once] = settlement.cache
+        if ask.once is not None and not taken_over:
+            if settlement.cache and 200 <= status < 300:
+                self.once[ask.once] = settlement.cache
+            else:
+                del self.by[ask.once]
         event = Event("settled", ask.request_id, ask, settlement.units, settlement)
         self.events.append(event)
         return True
@@ -182,6 +195,8 @@ class InMemoryAdmission:
         would_refuse = tuple(state for state, _ in self._full(ask) if state.window.watched)
         charges = self._charge(ask, with_work=True)
         self.reservations[ask.request_id] = Reservation(ask, expires_ms, charges, leads)
+        if ask.once is not None:
+            self.by[ask.once] = ask.request_id
         self.events.append(Event("admitted", ask.request_id, ask))
         return Admitted(self._states(ask.scopes), would_refuse)
 

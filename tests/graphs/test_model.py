@@ -36,6 +36,17 @@ async def test_jobs_settle_their_own_calls_and_replicas_those_of_others(replica,
     assert [request_id for request_id, _ in replica.orphans.reports] == reports
 
 
+async def test_what_is_asked_for_again_costs_nothing_when_it_is_cut_short(replica):
+    stream = replica.stream("chat", ECHO, CallContext("r1", "echo", whole_or_nothing=True))
+    await anext(stream)
+    await stream.aclose()
+    ((request_id, orphan),) = replica.orphans.reports
+    assert (request_id, orphan.units) == ("r1", WorkUnits())
+    (total,) = replica.counts._totals.values()
+    assert (total.calls, total.units) == (1, {})
+    assert total.unbilled["output_tokens"] > 0, "the engine did it all the same"
+
+
 async def test_an_answer_says_how_long_a_device_worked_for_it(replica, monkeypatch):
     chat, chat_stream = replica.model.chat, replica.model.chat_stream
 

@@ -14,6 +14,7 @@ from auth.pipeline import Pipeline
 from auth.valkey import ValkeyAdmission
 from core.errors import ModelUnavailable, StoreUnavailable
 from core.model import ModelCard
+from core.work import WorkUnits
 from ingress.application import Application
 from ingress.catalog import Catalog
 from ingress.endpoint import Endpoint
@@ -225,6 +226,22 @@ async def test_a_failure_is_not_kept(once: Once, stream: bool):
     assert "idempotency-replayed" not in retried.headers
     assert b"not now" not in retried.content
     assert once.calls == 2
+
+
+async def test_a_stream_that_failed_is_paid_when_a_retry_is_answered_and_not_before(once: Once):
+    once.world.dispatcher.error = ModelUnavailable("not now", retry_after_s=1)
+    once.world.dispatcher.error_after = 1
+    asked: dict[str, Any] = {"json": HELLO | {"stream": True}}
+    await once.post("a", **asked)
+    assert [s.units for s in once.world.settlements()] == [WorkUnits()]
+    assert once.world.used("tokens") == 0
+    once.world.dispatcher.error = None
+    retried = await once.post("a", **asked)
+    assert retried.content.endswith(b"[DONE]\n\n")
+    assert once.world.used("tokens") == 5
+    assert [call.whole_or_nothing for call in once.world.dispatcher.calls] == [True, True]
+    await once.post(None, **asked)
+    assert not once.world.dispatcher.calls[-1].whole_or_nothing
 
 
 async def test_bad_input_is_not_kept_either(once: Once):
