@@ -149,7 +149,9 @@ class Connection:
                 self._require_room(item.sound_bytes)
                 self._add(item, event.previous_item_id)
             case client.ItemDelete():
-                self._conversation.remove(self._conversation.find(event.item_id))
+                item = self._conversation.find(event.item_id)
+                self._conversation.remove(item)
+                item.stop_hearing()
                 self._outbox.put("conversation.item.deleted", item_id=event.item_id)
             case client.ItemRetrieve():
                 item = self._conversation.find(event.item_id)
@@ -213,6 +215,7 @@ class Connection:
         self._outbox.put("conversation.item.added", **facts)
         self._outbox.put("conversation.item.done", **facts)
         for dropped in self._conversation.surplus():
+            dropped.stop_hearing()
             self._outbox.put("conversation.item.deleted", item_id=dropped.id)
         asked = self._session.audio.input.transcription
         if asked is not None and item.sound_bytes:

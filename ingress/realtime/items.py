@@ -67,6 +67,18 @@ class Content:
     """PCM that was not written down yet."""
     sentences: list[Sentence] = field(default_factory=list)
     """Of a spoken answer."""
+    is_cut: bool = False
+    """Whether it was cut short: what is still made of it was not heard, and is not remembered."""
+
+    def write(self, text: str) -> None:
+        """More of an answer's text."""
+        if not self.is_cut:
+            self.text = (self.text or "") + text
+
+    def speak(self, sentence: Sentence) -> None:
+        """One more sentence of a spoken answer, which grows as its sound is made."""
+        if not self.is_cut:
+            self.sentences.append(sentence)
 
     def document(self) -> dict[str, Any]:
         """As events show it: without its sound."""
@@ -115,9 +127,17 @@ class Item:
             "content": [part.document() for part in self.content],
         }
 
+    def stop_hearing(self) -> None:
+        """It is no part of the conversation any more: its sound is not to fill the memory."""
+        if self.hearing is not None:
+            self.hearing.cancel()
+
     def truncate(self, end_ms: float) -> None:
-        """Forget what of a spoken answer was not heard, by whole sentences."""
+        """Forget what of a spoken answer was not heard, by whole sentences; all that is still to
+        come of it, too.
+        """
         part = self.content[0]
+        part.is_cut = True
         heard, begins = [], 0.0
         for sentence in part.sentences:
             begins += sentence.ms

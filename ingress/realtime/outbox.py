@@ -14,6 +14,8 @@ import orjson
 
 FULL = 2000
 """Events that may wait to be sent."""
+MOST_CHARACTERS = 8 * 2**20
+"""Of all of them together: what a client asks to be told again can be long."""
 ENOUGH = 16
 """Events that wait when a response waits with its next."""
 
@@ -32,14 +34,17 @@ class Outbox:
     def __init__(self, send: Callable[[str], Awaitable[None]]) -> None:
         self._send = send
         self._waiting: asyncio.Queue[str] = asyncio.Queue()
+        self._characters = 0
         self._sent = asyncio.Event()
 
     def put(self, kind: str, **fields: Any) -> None:
         """Send an event when those before it have gone. Raises SlowReaderError."""
-        if self._waiting.qsize() >= FULL:
+        if self._waiting.qsize() >= FULL or self._characters >= MOST_CHARACTERS:
             raise SlowReaderError
         event = {"type": kind, "event_id": new_id("event"), **fields}
-        self._waiting.put_nowait(orjson.dumps(event).decode())
+        text = orjson.dumps(event).decode()
+        self._characters += len(text)
+        self._waiting.put_nowait(text)
 
     async def room(self) -> None:
         """Return when few events wait."""
@@ -64,6 +69,7 @@ class Outbox:
     async def _send_next(self) -> None:
         text = await self._waiting.get()
         await self._send(text)
+        self._characters -= len(text)
         self._waiting.task_done()
         self._sent.set()
 

@@ -52,6 +52,8 @@ class Response:
         self._conversation = conversation
         self._conversation_id = conversation_id
         self._output: Item | None = None
+        self._sentence = Sentence("")
+        """Whose sound is being made; of an answer that was cut short, one that nobody hears."""
         self._asked = Asked([], [])
         self._usage: dict[str, Any] | None = None
         self._reason = "stop"
@@ -145,14 +147,15 @@ class Response:
                 part = self._asked.parts[event["turn"]]
                 part.text, part.sound = event["text"], b""
             case "voice.text.delta":
-                self._content().text = (self._content().text or "") + event["delta"]
+                self._content().write(event["delta"])
                 kind = "output_audio_transcript" if self._speaks else "output_text"
                 self._put(f"response.{kind}.delta", delta=event["delta"])
             case "voice.sentence":
-                self._content().sentences.append(Sentence(event["text"]))
+                self._sentence = Sentence(event["text"])
+                self._content().speak(self._sentence)
             case "voice.audio.delta":
                 size = len(event["audio"]) // BASE64_PART * BASE64_BYTES
-                self._content().sentences[-1].ms += size / BYTES_PER_MS
+                self._sentence.ms += size / BYTES_PER_MS
                 self._put("response.output_audio.delta", delta=event["audio"])
             case "voice.done":
                 self._usage, self._reason = event["usage"], event["finish_reason"]

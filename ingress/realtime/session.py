@@ -37,6 +37,13 @@ VoiceName = Annotated[
 ]
 
 
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
+    Field(max_length=16),
+]
+"""What a client wants to find again in the events of a response, as OpenAI bounds it."""
+
+
 class Part(BaseModel):
     """Base of everything that a client sends: unknown fields are refused."""
 
@@ -134,7 +141,7 @@ class ResponseParams(Part):
     """none: the conversation does not get to know of it."""
     input: list[dict[str, Any]] | None = Field(None, max_length=256)
     """Items, or references to them, in place of the conversation."""
-    metadata: dict[str, str] | None = Field(None, max_length=16)
+    metadata: Metadata | None = None
     tools: list[Any] = Field([], max_length=0)
     tool_choice: Literal["auto", "none"] = "auto"
     prompt: None = None

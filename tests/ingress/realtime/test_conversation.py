@@ -259,6 +259,63 @@ async def test_items_are_inserted_fetched_cut_short_and_deleted(gateway):
     assert said == [("system", "Rules"), ("user", "One two. Three four."), ("user", "Now.")]
 
 
+@pytest.fixture
+def halted(gateway, monkeypatch):
+    """Speech stops in the middle of each sentence until the event is set."""
+    speak, going = gateway.mouth.speak_stream, asyncio.Event()
+
+    async def halting(request, call):
+        async for chunk in speak(request, call):
+            half = len(chunk.data) // 4 * 2
+            yield chunk._replace(data=chunk.data[:half])
+            await going.wait()
+            yield chunk._replace(data=chunk.data[half:])
+
+    monkeypatch.setattr(gateway.mouth, "speak_stream", halting)
+    return going
+
+
+async def test_an_answer_that_is_cut_short_while_it_is_spoken_is_told_to_its_end(gateway, halted):
+    async with gateway.connected() as connection:
+        await connection.conversation.item.create(item=message("One two. Three four."))
+        await connection.response.create()
+        answer = (await until(connection, "response.output_audio.delta"))[-1].item_id
+        await connection.conversation.item.truncate(item_id=answer, content_index=0, audio_end_ms=0)
+        await until(connection, "conversation.item.truncated")
+        halted.set()
+        events = await until(connection, "response.done")
+        assert events[-1].response.status == "completed"
+        assert "response.output_audio.delta" in [e.type for e in events]
+        await connection.conversation.item.create(item=message("Now."))
+        await connection.response.create()
+        await until(connection, "response.done")
+    said = [(turn.role, turn.content) for turn in gateway.dispatcher.requests[-1].history]
+    assert said == [("user", "One two. Three four."), ("user", "Now.")]
+
+
+async def test_what_is_deleted_is_not_heard_to_its_end(gateway, monkeypatch):
+    begun, stopped = asyncio.Event(), asyncio.Event()
+
+    async def endless(request, call):
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+            yield
+        finally:
+            stopped.set()
+
+    monkeypatch.setattr(gateway.ear, "transcribe_stream", endless)
+    session: Any = {"audio": {"input": {"turn_detection": None, "transcription": {}}}}
+    async with gateway.connected(session) as connection, asyncio.timeout(5):
+        await connection.input_audio_buffer.append(audio=SOUND)
+        await connection.input_audio_buffer.commit()
+        item = (await until(connection, "conversation.item.done"))[-1].item.id
+        await begun.wait()
+        await connection.conversation.item.delete(item_id=item)
+        await until(connection, "conversation.item.deleted")
+        await stopped.wait()
+
+
 async def test_a_response_beside_the_conversation_leaves_no_trace_in_it(gateway):
     async with gateway.connected() as connection:
         await connection.conversation.item.create(item=message("first") | {"id": "one"})

@@ -4,7 +4,7 @@ import base64
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import InvalidRequest
@@ -27,6 +27,7 @@ def changes(stream, size, **settings):
     return [tuple(change) for piece in pieces for change in detector.feed(piece)]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 20_000))
 def test_turns_do_not_depend_on_how_sound_is_cut(size):
     assert changes(STREAM, size) == changes(STREAM, len(STREAM))

@@ -135,6 +135,10 @@ async def test_the_path_is_a_socket_and_other_sockets_there_are_none(gateway):
         ({"type": "response.cancel"}, "response_id"),
         ({"type": "response.create", "response": {"tools": [{}]}}, "response.tools"),
         (
+            {"type": "response.create", "response": {"metadata": {"a": "b" * 513}}},
+            "response.metadata.a",
+        ),
+        (
             {"type": "response.create", "response": {"input": [{"type": "message"}]}},
             "response.input.0.role",
         ),

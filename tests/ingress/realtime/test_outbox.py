@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from ingress.realtime.outbox import ENOUGH, FULL, Outbox, SlowReaderError
+from ingress.realtime.outbox import ENOUGH, FULL, MOST_CHARACTERS, Outbox, SlowReaderError
 
 
 async def test_events_leave_in_order_each_with_an_id_of_its_own():
@@ -43,4 +43,21 @@ async def test_who_does_not_read_is_found_out_and_a_response_waits_for_room():
         outbox.put("x")
     gate.set()
     await asyncio.wait_for(waiting, 1)
+    running.cancel()
+
+
+async def test_a_few_long_events_that_nobody_reads_are_too_many_too():
+    gate = asyncio.Event()
+
+    async def send(text):
+        await gate.wait()
+
+    outbox = Outbox(send)
+    running = asyncio.create_task(outbox.run())
+    outbox.put("x", text="a" * MOST_CHARACTERS)
+    with pytest.raises(SlowReaderError):
+        outbox.put("x")
+    gate.set()
+    await outbox.empty()
+    outbox.put("x")
     running.cancel()
