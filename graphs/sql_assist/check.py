@@ -15,6 +15,7 @@ from graphs.sql_assist.faults import Fault
 from graphs.sql_assist.grouping import check_grouping
 from graphs.sql_assist.names import check_names, doubtful_names
 from graphs.sql_assist.planner import Plan, plan
+from graphs.sql_assist.reading import besides_reading
 from graphs.sql_assist.statement import SYNTAX, Statements, read
 from graphs.sql_assist.tables import Tables
 
@@ -61,9 +62,8 @@ def check(
         checked.faults.append(Fault(SEVERAL, f"one statement at a time, please: these are {count}"))
     try:
         for tree in statements.trees:
-            if not writes and (what := rules.changes(tree)):
-                message = f"{what} does more than read, which was not asked for"
-                checked.faults.append(Fault(rules.NOT_READ_ONLY, message))
+            if not writes:
+                checked.faults += besides_reading(tree, text, dialect)
             _check_tree(tree, checked, tables)
         if checked.valid and tables and len(statements.trees) == 1:
             _check_plan(checked, tables)

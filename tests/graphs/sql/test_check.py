@@ -90,26 +90,6 @@ def test_what_is_no_query_of_the_schema_is_invalid(sql, code):
     assert code in codes(sql)
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "DELETE FROM users",
-        "UPDATE users SET name = 'x'",
-        "INSERT INTO users (id) VALUES (1)",
-        "DROP TABLE users",
-        "TRUNCATE users",
-        "CREATE TABLE x (id int)",
-        "SELECT * INTO copied FROM users",
-        "WITH gone AS (DELETE FROM users RETURNING id) SELECT id FROM gone",
-        "SELECT pg_read_file('/etc/passwd')",
-        "SELECT pg_sleep(1000)",
-        "SELECT * FROM dblink('host=evil', 'SELECT 1') AS t(a int)",
-    ],
-)
-def test_what_does_more_than_read_is_invalid_where_only_reading_was_asked_for(sql):
-    assert "not_read_only" in codes(sql, writes=False)
-
-
 def test_a_missing_from_that_makes_an_alias_is_a_warning():
     found = checked("SELECT COUNT(*) users")
     assert found.valid
