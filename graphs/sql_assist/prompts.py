@@ -33,7 +33,8 @@ DIALECTS = {
     "duckdb": "DuckDB",
     "clickhouse": "ClickHouse",
 }
-FENCED = re.compile(r"```(?:\w+)?\s*\n?(.*?)```", re.DOTALL)
+FENCED = re.compile(r"```\w*+(.*?)```", re.DOTALL)
+"""Read once, however long it is: a block that nothing closes is looked at from one place only."""
 WORD = re.compile(r"[a-z0-9]+")
 MOST_TOLD = 600
 """Characters of what is wrong, in a prompt."""

@@ -1,6 +1,7 @@
 """What the graph answers, whatever the chat model says."""
 
 import json
+import time
 
 import orjson
 import pytest
@@ -10,6 +11,7 @@ from core.model import CallContext, ModelCard, Reply
 from core.sql import SqlRequest, estimate_sql
 from core.work import WorkUnits
 from graphs.sql import SPEC, SqlAssist
+from graphs.sql_assist.prompts import sql_in
 from graphs.sql_assist.settings import SqlSettings
 from models.starter_chat import SCHEMA
 
@@ -264,3 +266,18 @@ def test_the_gateway_does_not_import_a_parser():
     code = "import sys, graphs.sql; sys.exit('sqlglot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert SPEC.operations["assist"].cacheable
+
+
+@pytest.mark.parametrize("rest", [" " * 100_000, "a" * 100_000, "\n`" * 50_000])
+def test_an_answer_that_never_closes_its_block_is_read_at_once(rest):
+    started = time.process_time()
+    assert sql_in("```" + rest) == ("```" + rest).strip()
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["```sql\nSELECT 1\n```", "Here:\n```\nSELECT 1```", '{"sql": "SELECT 1"}', " SELECT 1 "],
+)
+def test_the_sql_of_an_answer_is_found_in_whatever_it_is_wrapped_in(answer):
+    assert sql_in(answer) == "SELECT 1"

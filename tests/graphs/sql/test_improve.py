@@ -1,5 +1,8 @@
 """Improved queries give the same rows; advice is what a plan would take."""
 
+import time
+import tracemalloc
+
 import pytest
 
 from graphs.sql_assist.advice import advise
@@ -123,3 +126,25 @@ def test_an_index_is_advised_that_the_plan_takes_and_that_is_not_there():
 )
 def test_habits_that_cost_are_named(sql, words):
     assert any(words in found.message for found in advice(sql, "habit"))
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "HEX(RANDOMBLOB(900000))",
+        "HEX(RANDOMBLOB(9000))",
+        ", ".join(["HEX(RANDOMBLOB(40000))"] * 200),
+        f"'{'a' * 5000}' LIKE '{'%a' * 2000}%b'",
+    ],
+)
+def test_a_trial_of_rows_that_are_huge_takes_little_memory_and_ends(shown):
+    query = parsed(f"SELECT {shown} FROM users, orders, users AS u, orders AS o")
+    started = time.process_time()
+    tracemalloc.start()
+    try:
+        same_rows(query, query, tables())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100 * 2**20
+    assert time.process_time() - started < 20
