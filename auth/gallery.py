@@ -132,7 +132,7 @@ class GalleryBook:
 
 
 def _values(tenant_id: str, item: NewItem) -> tuple[object, ...]:
-    stages = orjson.dumps(item.stages).decode().replace("\\u0000", " ")
+    stages = orjson.dumps(_storable(item.stages)).decode()
     return (
         item.id,
         tenant_id,
@@ -146,6 +146,17 @@ def _values(tenant_id: str, item: NewItem) -> tuple[object, ...]:
         stages,
         list(item.tags),
     )
+
+
+def _storable(value: Any) -> Any:
+    """A JSON value without NULs."""
+    if isinstance(value, str):
+        return value.replace(NUL, " ")
+    if isinstance(value, list):
+        return [_storable(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _storable(each) for name, each in value.items()}
+    return value
 
 
 def _item(row: asyncpg.Record) -> GalleryItem:

@@ -191,6 +191,7 @@ def _blamed(what: str, faults: list[str]) -> list[str]:
     if not faults:
         return []
     told = "; ".join(fault[:200] for fault in faults[:MOST_FAULTS_TOLD])
+    told = "".join(each if each.isprintable() else " " for each in told)  # it is kept
     return [f"the chat model's {what} cannot be used, twice: {told}"]
 
 

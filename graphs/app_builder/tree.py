@@ -1,7 +1,8 @@
 """A file tree that may be given away: its paths are plain, its size is bounded.
 
 Place in the path: inside the app builder; every tree goes through it, whoever wrote it. Such a tree
-can be unpacked on any system without leaving its folder. What is in the files is `syntax`'s.
+can be unpacked on any system without leaving its folder, and kept by PostgreSQL. What else is in
+the files is `syntax`'s.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,7 +28,12 @@ FORBIDDEN = set('<>:"|?*\\')
 
 def tree_faults(files: Mapping[str, str]) -> list[Fault]:
     """Everything that is wrong with paths and sizes; nothing when the tree may be given away."""
-    return [*_size_faults(files), *_path_faults(files), *_clashes(files)]
+    return [
+        *_size_faults(files),
+        *_path_faults(files),
+        *_clashes(files),
+        *_text_faults(files),
+    ]
 
 
 def _size_faults(files: Mapping[str, str]) -> Iterator[Fault]:
@@ -41,6 +47,12 @@ def _size_faults(files: Mapping[str, str]) -> Iterator[Fault]:
     for path, size in sizes.items():
         if size > MAX_FILE_BYTES:
             yield Fault(path[:MAX_PATH], f"{size:,} bytes, over {MAX_FILE_BYTES:,}")
+
+
+def _text_faults(files: Mapping[str, str]) -> Iterator[Fault]:
+    for path, text in files.items():
+        if "\0" in text:
+            yield Fault(path[:MAX_PATH], "there is a NUL in it, which no source has")
 
 
 def _path_faults(files: Mapping[str, str]) -> Iterator[Fault]:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import json
 import secrets
 
 import pytest
@@ -10,6 +11,7 @@ from pydantic import SecretStr
 
 from auth.database import Database
 from core.errors import StoreUnavailable
+from core.model import Reply
 from core.work import NO_WORK
 from tests.fakes.atelier import circle, opened, seen
 from tests.ingress.gallery_world import GalleryWorld, data_url
@@ -341,6 +343,18 @@ async def test_odd_prompts_are_kept_as_far_as_they_can_be_written(client):
     item = (await client.get(f"{GALLERY}/{body['data'][0]['gallery_id']}")).json()
     assert item["prompt"] == odd.replace("\x00", " ")
     assert (await client.get(f"{GALLERY}/%00")).status_code == 404
+
+
+async def test_words_on_a_picture_are_kept_whatever_they_look_like(world, client, monkeypatch):
+    said = 'a sign that says "\\u0000" and "\x00"'
+
+    async def reads(operation, request, call):
+        return Reply(json.dumps({"text": said}).encode())
+
+    monkeypatch.setattr(world.graph.workflow.viewer, "answer", reads)
+    (picture,) = (await made(client, describe=True))["data"]
+    item = (await client.get(f"{GALLERY}/{picture['gallery_id']}")).json()
+    assert item["stages"][1]["text"] == said.replace("\x00", " ")
 
 
 async def test_nothing_answers_without_a_key(client):

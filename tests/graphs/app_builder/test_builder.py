@@ -185,6 +185,22 @@ async def test_files_that_stay_wrong_are_left_for_the_templates_and_said():
     assert "files" in body["notes"][0]
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"files": [{"path": "a.md", "content": "\\u0000"}]}',
+        '{"files": [{"path": "a\\u0000.md", "content": ""}]}',
+        '{"files": [{"path": "a.md", "content": "\\ud800"}]}',
+        '{"files": [{"path": "\\ud800.md", "content": ""}]}',
+        '{"files": ' + "[" * 5_000,
+    ],
+)
+async def test_files_that_nobody_could_keep_are_left_for_the_templates(answer):
+    body = await built(builder(Chat(answer, answer), writer="model"), AppRequest(description=TASKS))
+    assert body["writer"] == "templates"
+    assert "\0" not in json.dumps(body, ensure_ascii=False)
+
+
 async def test_a_model_never_gets_more_than_was_reserved():
     chat = Chat("nonsense", "nonsense")
     await built(builder(chat, planner="model"), AppRequest(description=TASKS), context(300))

@@ -56,6 +56,7 @@ def test_plain_paths_are_taken(path):
         {},
         {"a.js": "", "A.js": ""},
         {"a.js": "", "a.js/b.js": ""},
+        {"a.md": "a\0b"},
         {"a.js": "x" * (MAX_FILE_BYTES + 1)},
         {f"{n}.js": "" for n in range(101)},
         {f"{n}.js": "x" * 200_000 for n in range(6)},
