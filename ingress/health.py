@@ -1,7 +1,8 @@
 """Health and status.
 
 Place in the path: beside it; neither authenticates, admits nor charges. `/health` is for load
-balancers and says nothing that a stranger should not know; `/status` is for operators.
+balancers and says nothing that a stranger should not know; `/status` tells tenants what serves, and
+operators alone why something does not.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -45,7 +46,12 @@ class Health:
     def endpoints(self) -> list[Endpoint]:
         return [
             Endpoint("GET", "/health", self.health, "Whether the cluster serves", public=True),
-            Endpoint("GET", "/status", self.status, "Every application, store and the ledger"),
+            Endpoint(
+                "GET",
+                "/status",
+                self.status,
+                "Every application, every store",
+            ),
         ]
 
     async def health(self, exchange: Exchange) -> Response:
@@ -63,33 +69,37 @@ class Health:
         return json_response(body, 200 if healthy else 503)
 
     async def status(self, exchange: Exchange) -> Response:
-        await self._path.authorize(exchange.key, Scope.USAGE)
-        applications = {
-            name: {
-                "status": state.status,
-                "message": state.message,
-                "running_replicas": state.replicas,
-                "deployed_at": int(state.since),
-            }
-            for name, state in self._readiness.applications.items()
+        """What serves. What went wrong, in words, and everybody's ledger are the operator's: such
+        messages may name other tenants' plans, paths and machines.
+        """
+        principal = await self._path.authorize(exchange.key, Scope.USAGE)
+        told = {
+            "applications": {
+                name: {
+                    "status": state.status,
+                    "running_replicas": state.replicas,
+                    "deployed_at": int(state.since),
+                }
+                for name, state in self._readiness.applications.items()
+            },
+            "models": {m.card.id: m.card.application_name for m in self._catalog},
+            "stores": await self._stores(),
+            "configuration": {
+                file.path.name: {"current": file.is_current, "read_at": int(file.read_at)}
+                for file in self._configuration
+            },
+            "known_at": int(self._readiness.known_at),
         }
-        return json_response(
-            {
-                "applications": applications,
-                "models": {m.card.id: m.card.application_name for m in self._catalog},
-                "stores": await self._stores(),
-                "ledger": await self._ledger(),
-                "configuration": {
-                    file.path.name: {
-                        "current": file.is_current,
-                        "read_at": int(file.read_at),
-                        "error": file.error,
-                    }
-                    for file in self._configuration
-                },
-                "known_at": int(self._readiness.known_at),
-            }
-        )
+        if Scope.ADMIN in principal.scopes:
+            await self._add_operators_view(told)
+        return json_response(told)
+
+    async def _add_operators_view(self, told: dict[str, Any]) -> None:
+        for name, state in self._readiness.applications.items():
+            told["applications"][name]["message"] = state.message
+        for file in self._configuration:
+            told["configuration"][file.path.name]["error"] = file.error
+        told["ledger"] = await self._ledger()
 
     async def _stores(self) -> dict[str, str]:
         return {name: await _verdict(check) for name, check in self._checks.items()}

@@ -6,8 +6,10 @@ reads its own tenant, whatever it asks for.
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
+import orjson
 from starlette.responses import Response
 
 from auth.limits import Limits
@@ -119,10 +121,16 @@ def _named(totals: dict[str, UsageTotals]) -> dict[str, Any]:
 
 
 def totals_object(totals: UsageTotals) -> dict[str, Any]:
-    """Sums as JSON."""
+    """Sums as JSON. Money is a number with all its digits, which a float would round."""
     sums = asdict(totals) | {"total_tokens": totals.total_tokens}
     device_seconds = round(totals.device_seconds, 6)
-    return sums | {"money": float(totals.money), "device_seconds": device_seconds}
+    return sums | {"money": exact_number(totals.money), "device_seconds": device_seconds}
+
+
+def exact_number(amount: Decimal) -> orjson.Fragment:
+    """A JSON number of as many digits as the amount has."""
+    whole, _, part = f"{amount:f}".partition(".")
+    return orjson.Fragment(f"{whole}.{part.rstrip('0') or '0'}")
 
 
 def period_of(exchange: Exchange) -> tuple[datetime, datetime]:

@@ -197,6 +197,7 @@ def test_a_month_goes_into_a_file_and_out_of_the_database(ledger: str, tmp_path:
     assert ledger_archive.archive("2026-08", moved, keep=False, now=NOW) == 3
     assert [row["request_id"] for row in query(ledger, "SELECT * FROM usage_records")] == ["new"]
     rows = list(csv.DictReader(io.StringIO(gzip.decompress(moved.read_bytes()).decode())))
+    assert stat.S_IMODE(moved.stat().st_mode) == 0o600, "it has every tenant's rows"
     assert sorted(row["request_id"] for row in rows) == ["old0", "old1", "old2"]
     assert rows[0]["money"] == "0.000000155"
     with pytest.raises(Failure, match="no partition"):
