@@ -13,8 +13,8 @@ import asyncpg
 from auth.accounts import ApiKey, IssuedKey, KeyEdit, KeyGrant, Page
 from auth.database import Connection, Database
 from auth.grants import granted, require_all_of
+from auth.key_ends import EndedKey, end, issued_by, require_may_end, succeed
 from auth.key_makers import (
-    MADE,
     above_made,
     line_of,
     require_own,
@@ -69,6 +69,7 @@ class ApiKeys:
                 allowed,
                 granter.granted_by,
                 parent_id=granter.key_id,
+                issued_by=granter.key_id,
             )
 
     async def edit(self, granter: Principal, key_id: str, edit: KeyEdit) -> ApiKey:
@@ -110,10 +111,9 @@ class ApiKeys:
                 granter.granted_by or made_by,
                 rotated_from=key.id,
                 parent_id=key.parent_id,
+                issued_by=granter.key_id,
             )
-            await connection.execute(
-                "UPDATE api_keys SET parent_id = $2 WHERE parent_id = $1", key.id, issued.key.id
-            )
+            await succeed(connection, granter, key.id, issued.key.id)
         await self._announce()
         return issued
 
@@ -131,21 +131,42 @@ class ApiKeys:
         )
         return Page(tuple(api_key(row) for row in rows[:limit]), len(rows) > limit)
 
-    async def revoke(self, tenant_id: str, key_id: str) -> tuple[ApiKey, ...]:
-        """End a key of this tenant, and all that it made, everywhere at once; repeating it changes
-        nothing. The key itself comes first.
+    async def revoke(
+        self,
+        granter: Principal,
+        key_id: str,
+        tenant_id: str | None = None,
+        *,
+        keep_successors: bool = False,
+    ) -> EndedKey:
+        """End a key of the granter's tenant, of another one when the granter is an admin, with all
+        that it made, rotated and invited, everywhere at once; repeating it changes nothing.
 
-        Raises NotFound, also for a key of another tenant.
+        Args:
+            keep_successors: leave the keys that it rotated, itself among them.
+
+        Raises NotFound, also for a key of another tenant, and Forbidden for a key that may do more
+        than the granter, unless the granter made it.
         """
-        tenant_id = known_id(tenant_id)
-        async with self._database.of(tenant_id).transaction() as connection:
-            await changed(connection, [tenant_id])
-            rows = await connection.fetch(MADE, known_id(key_id), tenant_id)
-            if not rows:
+        owner = _own_tenant(granter, tenant_id)
+        # An operator's key may have made keys of any tenant.
+        is_admin = Scope.ADMIN in granter.scopes
+        database = self._database if is_admin else self._database.of(owner)
+        async with database.transaction() as connection:
+            await changed(connection, [owner])
+            row = await connection.fetchrow(
+                "SELECT * FROM api_keys WHERE id = $1 AND tenant_id = $2", known_id(key_id), owner
+            )
+            if row is None:
                 raise NotFound("no such API key")
+            key = api_key(row)
+            own = {each["id"] for each in await issued_by(connection, granter.key_id)}
+            require_may_end(granter, key, await line_of(connection, key.id), own)
+            rows = await issued_by(connection, key.id, rotated=not keep_successors)
+            await changed(connection, {each["tenant_id"] for each in rows})
+            ended = await end(connection, key, {each["id"] for each in rows})
         await self._announce()
-        keys = map(api_key, rows)
-        return tuple(sorted(keys, key=lambda key: (key.id != key_id, key.created_at)))
+        return ended
 
     async def _locked(
         self, connection: Connection, granter: Principal, key_id: str

@@ -20,12 +20,13 @@ from auth.principal import Principal, Role
 from auth.revisions import Announce, changed
 from auth.roles import require_rank
 from auth.users import User
-from core.errors import Forbidden, InvalidCredentials, NotFound
+from core.errors import Forbidden, InvalidCredentials, InvalidKey, NotFound
 
 ID_BYTES = 8
 SECRET_BYTES = 32
 FIND = "SELECT * FROM invitations WHERE token_digest = $1"
 LOCKED = " FOR UPDATE"
+KEY_ENDED = "SELECT revoked_at IS NOT NULL FROM api_keys WHERE id = $1 FOR SHARE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +77,30 @@ class Invitations:
     ) -> IssuedInvitation:
         """Promise `email` a role in the principal's tenant; in another one's for admins.
 
-        Raises Forbidden for a role above the principal's own, NotFound for an unknown tenant.
+        Raises Forbidden for a role above the principal's own, NotFound for an unknown tenant,
+        InvalidKey for a key that was revoked at this moment.
         """
         require_rank(principal, role)
         token = f"ci-{secrets.token_urlsafe(SECRET_BYTES)}"
         owner = known_id(tenant_id or principal.tenant_id)
         try:
-            row = await self._database.of(owner).row(
-                "INSERT INTO invitations (id, tenant_id, email, role, token_digest, invited_by,"
-                " expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *",
-                f"i-{secrets.token_hex(ID_BYTES)}",
-                owner,
-                email,
-                role.value,
-                self._hasher.digest(token),
-                principal.granted_by,
-                datetime.now(UTC) + self._lifetime,
-            )
+            async with self._database.of(owner).transaction() as connection:
+                # Whoever revokes the key waits for this, or we see it.
+                ended = await connection.fetchval(KEY_ENDED, principal.key_id)
+                if ended:
+                    raise InvalidKey("the API key is not valid")
+                row = await connection.fetchrow(
+                    "INSERT INTO invitations (id, tenant_id, email, role, token_digest, invited_by,"
+                    " issued_by, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING *",
+                    f"i-{secrets.token_hex(ID_BYTES)}",
+                    owner,
+                    email,
+                    role.value,
+                    self._hasher.digest(token),
+                    principal.granted_by,
+                    principal.key_id,
+                    datetime.now(UTC) + self._lifetime,
+                )
         except asyncpg.ForeignKeyViolationError as error:
             raise NotFound("no such tenant") from error
         return IssuedInvitation(_invitation(row), SecretStr(token))

@@ -37,15 +37,6 @@ LINE = """
         AS first_id
     FROM makers ORDER BY place
 """
-MADE = """
-    WITH RECURSIVE made (id) AS (
-        SELECT id FROM api_keys WHERE id = $1 AND tenant_id = $2
-        UNION SELECT k.id FROM made JOIN api_keys k ON k.parent_id = made.id
-    )
-    UPDATE api_keys SET is_active = false, revoked_at = coalesce(revoked_at, now())
-    WHERE id IN (SELECT id FROM made) RETURNING *
-"""
-"""Ends a key and all that it made, directly or not."""
 
 
 def maker_of(row: asyncpg.Record) -> Maker:

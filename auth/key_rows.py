@@ -21,20 +21,22 @@ async def insert_key(
     granted_by: str | None = None,
     rotated_from: str | None = None,
     parent_id: str | None = None,
+    issued_by: str | None = None,
 ) -> IssuedKey:
     """A new key. Raises NotFound for a tenant that is not there.
 
     Args:
         parent_id: of what made it; what is no key of this tenant is left out.
+        issued_by: what asked for it, a key of any tenant or not.
     """
     new = hasher.generate()
     try:
         row = await connection.fetchrow(
             "INSERT INTO api_keys (id, tenant_id, user_id, key_name, key_hash, tier,"
             " requests_per_hour, scopes, allowed_models, limits, expires_at, granted_by,"
-            " rotated_from, parent_id)"
+            " rotated_from, parent_id, issued_by)"
             " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
-            " (SELECT id FROM api_keys WHERE id = $14 AND tenant_id = $2)) RETURNING *",
+            " (SELECT id FROM api_keys WHERE id = $14 AND tenant_id = $2), $15) RETURNING *",
             new.key_id,
             tenant_id,
             grant.user_id,
@@ -44,6 +46,7 @@ async def insert_key(
             granted_by,
             rotated_from,
             parent_id,
+            issued_by,
         )
     except asyncpg.ForeignKeyViolationError as error:
         raise NotFound("no such tenant") from error

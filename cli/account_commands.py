@@ -83,12 +83,25 @@ def list_keys(tenant: TenantId = OPERATOR) -> None:
 
 
 @keys.command("revoke")
-def revoke_key(key_id: str, tenant: TenantId = OPERATOR) -> None:
-    """End a key and the keys that it made, everywhere at once."""
-    _, *made = with_directory(lambda d: d.keys.revoke(tenant, key_id), state_directory())
+def revoke_key(
+    key_id: str,
+    tenant: TenantId = OPERATOR,
+    keep_successors: Annotated[
+        bool, typer.Option(help="Leave the keys that it rotated, itself among them.")
+    ] = False,
+) -> None:
+    """End a key, the keys that it made and rotated, and its invitations, everywhere at once."""
+    ended = with_directory(
+        lambda d: d.keys.revoke(operator(), key_id, tenant, keep_successors=keep_successors),
+        state_directory(),
+    )
     OUT.print(f"{key_id} is revoked.")
-    for key in made:
-        OUT.print(f"{key.id}, which it made, is revoked too.")
+    for key in ended.made:
+        OUT.print(f"{key.id}, which it made or rotated, is revoked too.")
+    for invitation_id in ended.invitations:
+        OUT.print(f"Its invitation {invitation_id} is taken back.")
+    for user_id in ended.members:
+        OUT.print(f"{user_id} has joined by its invitation, and is a member still.")
 
 
 @tenants.command("create")

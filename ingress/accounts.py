@@ -121,7 +121,12 @@ class Accounts:
                 "Other rights and limits of a key, at once",
                 KeyChange,
             ),
-            Endpoint("DELETE", "/v1/api-keys/{key_id}", self.revoke, "Revoke a key at once"),
+            Endpoint(
+                "DELETE",
+                "/v1/api-keys/{key_id}",
+                self.revoke,
+                "Revoke a key, and all that it made, at once",
+            ),
             Endpoint(
                 "POST",
                 "/v1/api-keys/{key_id}/rotate",
@@ -170,9 +175,19 @@ class Accounts:
     async def revoke(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.KEYS)
         key_id = exchange.http.path_params["key_id"]
-        key, *made = await self._directory.keys.revoke(principal.tenant_id, key_id)
-        ended = [each.id for each in made]
-        return json_response({"id": key.id, "object": "api_key", "deleted": True, "made": ended})
+        ended = await self._directory.keys.revoke(
+            principal, key_id, keep_successors=_keeps_successors(exchange)
+        )
+        return json_response(
+            {
+                "id": ended.key.id,
+                "object": "api_key",
+                "deleted": True,
+                "made": [each.id for each in ended.made],
+                "invitations": ended.invitations,
+                "members": ended.members,
+            }
+        )
 
     async def rotate(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.KEYS)
@@ -231,6 +246,14 @@ def key_object(key: ApiKey) -> dict[str, Any]:
 def issued_object(issued: IssuedKey) -> dict[str, Any]:
     """A new key as JSON: the one time that its secret is shown."""
     return key_object(issued.key) | {"key": issued.secret.get_secret_value()}
+
+
+def _keeps_successors(exchange: Exchange) -> bool:
+    """`keep_successors` of a revocation. Raises InvalidRequest."""
+    said = exchange.http.query_params.get("keep_successors", "false")
+    if said not in ("true", "false"):
+        raise InvalidRequest("'keep_successors' must be true or false", "keep_successors")
+    return said == "true"
 
 
 def page_of(exchange: Exchange) -> tuple[str | None, int]:

@@ -114,21 +114,24 @@ async def test_verify_tells_tier_and_quota_of_a_good_key_and_nothing_of_a_bad_on
 
 
 async def test_a_revoked_key_is_invalid_and_revoking_again_changes_nothing(
-    directory: Directory, tenant: Tenant, key: str
+    directory: Directory, owner: Principal, key: str
 ):
     key_id = key.split("-")[1]
-    (revoked,) = await directory.keys.revoke(tenant.id, key_id)
+    revoked = (await directory.keys.revoke(owner, key_id)).key
     assert revoked.revoked_at is not None
     assert not revoked.is_active
     with pytest.raises(InvalidKey):
         await directory.principal_for(key)
-    assert (await directory.keys.revoke(tenant.id, key_id))[0].revoked_at == revoked.revoked_at
+    assert (await directory.keys.revoke(owner, key_id)).key.revoked_at == revoked.revoked_at
 
 
 async def test_another_tenants_key_is_not_found(directory: Directory, tenant: Tenant, key: str):
     other = await directory.create_tenant("Other")
+    theirs = Principal(other.id, "their-key", other.plan, "e", frozenset({Scope.KEYS}))
     with pytest.raises(NotFound):
-        await directory.keys.revoke(other.id, key.split("-")[1])
+        await directory.keys.revoke(theirs, key.split("-")[1])
+    with pytest.raises(Forbidden):
+        await directory.keys.revoke(theirs, key.split("-")[1], tenant.id)
     assert (await directory.keys.list(other.id)).items == ()
     assert (await directory.principal_for(key)).tenant_id == tenant.id
 
@@ -172,7 +175,7 @@ async def test_every_change_makes_remembered_principals_stale_at_once(
     assert await verdicts() == {Stale}
     assert await plan_after_identifying_again() == {"enterprise"}
     assert await verdicts() == {Admitted}
-    await directory.keys.revoke(tenant.id, key.split("-")[1])
+    await directory.keys.revoke(owner, key.split("-")[1])
     assert await verdicts() == {Stale}
     with pytest.raises(InvalidKey):
         await plan_after_identifying_again()
@@ -317,12 +320,13 @@ async def test_unknown_names_are_named(directory: Directory, owner: Principal):
 
 @pytest.mark.parametrize("identifier", ["t-none", "nul\x00", "'; DROP TABLE tenants; --", "é"])
 async def test_an_id_that_names_nothing_is_not_found(directory: Directory, identifier: str):
+    admin = Principal("operator", "o", "enterprise", "e", frozenset(Scope))
     with pytest.raises(NotFound):
         await directory.tenant(identifier)
     with pytest.raises(NotFound):
         await directory.set_plan(identifier, "free")
     with pytest.raises(NotFound):
-        await directory.keys.revoke(identifier, identifier)
+        await directory.keys.revoke(admin, identifier, identifier)
 
 
 async def test_a_frozen_or_stopped_postgresql_is_unavailable_not_an_invalid_key(

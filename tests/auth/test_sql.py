@@ -53,6 +53,7 @@ is right.
 """
 
 EVERY_TENANT = {
+    "auth/api_keys.py ApiKeys.revoke": "an operator's key may have made keys of any tenant",
     "auth/directory.py Directory.bootstrap": "makes the operator's tenant, at start",
     "auth/directory.py Directory.create_tenant": "a tenant that is not there yet",
     "auth/directory.py Directory.tenants": "the operator's list",
