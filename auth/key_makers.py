@@ -32,7 +32,11 @@ LINE = """
         FROM lines JOIN api_keys older ON older.id = lines.rotated_from
     )
     SELECT makers.*, is_active AND revoked_at IS NULL
-        AND (expires_at IS NULL OR expires_at > now()) AS is_good,
+        AND (expires_at IS NULL OR expires_at > now())
+        AND NOT EXISTS (
+            SELECT 1 FROM memberships m JOIN users u ON u.id = m.user_id
+            WHERE m.user_id = makers.user_id AND m.tenant_id = makers.tenant_id AND NOT u.is_active
+        ) AS is_good,
         (SELECT l.id FROM lines l WHERE l.maker = makers.id ORDER BY l.place DESC LIMIT 1)
         AS first_id
     FROM makers ORDER BY place

@@ -31,11 +31,13 @@ SQL = """
     SELECT k.*, t.plan, t.time_zone, m.role, owner.limits AS user_limits,
         (SELECT id FROM line ORDER BY place DESC LIMIT 1) AS first_id,
         k.is_active AND t.is_active AND k.revoked_at IS NULL
-        AND (k.granted_by IS NULL OR (m.role IS NOT NULL AND u.is_active)) AS is_good
+        AND (k.granted_by IS NULL OR (m.role IS NOT NULL AND u.is_active))
+        AND coalesce(used_by.is_active, true) AS is_good
     FROM api_keys k JOIN tenants t ON t.id = k.tenant_id
     LEFT JOIN users u ON u.id = k.granted_by
     LEFT JOIN memberships m ON m.user_id = k.granted_by AND m.tenant_id = k.tenant_id
     LEFT JOIN memberships owner ON owner.user_id = k.user_id AND owner.tenant_id = k.tenant_id
+    LEFT JOIN users used_by ON used_by.id = owner.user_id
     WHERE k.id = $1
 """
 

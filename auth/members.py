@@ -4,6 +4,7 @@ Place in the path: beside it. A change commits first and then renews the tenant'
 holds at the next request everywhere. A tenant always keeps an owner.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -106,7 +107,8 @@ class Members:
         return await self.find(tenant_id, user_id)
 
     async def remove(self, principal: Principal, user_id: str) -> None:
-        """End a membership, with its sessions and the keys that this user made.
+        """End a membership, with its sessions, the keys that this user made, and those that were
+        made for it.
 
         Anybody may remove itself. Raises NotFound, Forbidden, Conflict for the last owner.
         """
@@ -124,13 +126,14 @@ class Members:
                 tenant_id,
                 user_id,
             )
-            await connection.execute(
+            keys = await connection.fetch(
                 "UPDATE api_keys SET is_active = false, revoked_at = now()"
-                " WHERE tenant_id = $1 AND granted_by = $2 AND revoked_at IS NULL",
+                " WHERE tenant_id = $1 AND $2 IN (granted_by, user_id) AND revoked_at IS NULL"
+                " RETURNING id",
                 tenant_id,
                 user_id,
             )
-            await _revoke_invitations(connection, tenant_id, user_id)
+            await _revoke_invitations(connection, tenant_id, user_id, [row["id"] for row in keys])
         await self._announce()
 
     async def _set_limits(
@@ -192,13 +195,17 @@ async def _require_another_owner(connection: Connection, tenant_id: str, user_id
         raise Conflict("a tenant keeps at least one owner")
 
 
-async def _revoke_invitations(connection: Connection, tenant_id: str, user_id: str) -> None:
-    """What a user's former rights have promised others does not hold any more."""
+async def _revoke_invitations(
+    connection: Connection, tenant_id: str, user_id: str, key_ids: Sequence[str] = ()
+) -> None:
+    """What a user's former rights, and these keys, have promised others does not hold any more."""
     await connection.execute(
-        "UPDATE invitations SET revoked_at = now() WHERE tenant_id = $1 AND invited_by = $2"
+        "UPDATE invitations SET revoked_at = now() WHERE tenant_id = $1"
+        " AND (invited_by = $2 OR issued_by = ANY ($3))"
         " AND accepted_at IS NULL AND revoked_at IS NULL",
         tenant_id,
         user_id,
+        key_ids,
     )
 
 
