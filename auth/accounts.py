@@ -57,6 +57,8 @@ class ApiKey:
     """The key that made it, or what succeeded that: its limits hold over this one too."""
     limits: LimitSet | None = None
     """Its own, inside its user's and its tenant's."""
+    trusted: bool = False
+    """Whether it may name, signed, the human behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class KeyGrant(Frozen):
     requests_per_hour: int | None = Field(default=None, gt=0, le=MAX_POSTGRES_INTEGER)
     limits: LimitSet | None = None
     expires_at: AwareDatetime | None = None
+    trusted: bool = False
 
 
 class KeyEdit(Frozen):
@@ -90,6 +93,7 @@ class KeyEdit(Frozen):
     requests_per_hour: int | None = Field(default=None, gt=0, le=MAX_POSTGRES_INTEGER)
     limits: LimitSet | None = None
     expires_at: AwareDatetime | None = None
+    trusted: bool = False
 
     @property
     def changes(self) -> dict[str, Any]:

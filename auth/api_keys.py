@@ -12,7 +12,7 @@ import asyncpg
 
 from auth.accounts import ApiKey, IssuedKey, KeyEdit, KeyGrant, Page
 from auth.database import Connection, Database
-from auth.grants import granted, require_all_of
+from auth.grants import granted, require_all_of, require_may_trust
 from auth.key_ends import EndedKey, end, issued_by, require_may_end, succeed
 from auth.key_makers import (
     above_made,
@@ -59,6 +59,8 @@ class ApiKeys:
         """
         owner = _own_tenant(granter, tenant_id)
         allowed = granted(granter, grant)
+        if grant.trusted:
+            require_may_trust(granter)
         require_shallow(granter)
         async with self._database.of(owner).transaction() as connection:
             await self._require_possible(connection, owner, allowed)
@@ -81,6 +83,8 @@ class ApiKeys:
         async with self._database.of(granter.tenant_id).transaction() as connection:
             key, _, makers = await self._locked(connection, granter, key_id)
             wanted = KeyGrant.model_validate(grant_of(key).model_dump() | edit.changes)
+            if wanted.trusted and not key.trusted:
+                require_may_trust(granter)
             allowed = granted(granter, wanted).model_copy(update={"user_id": key.user_id})
             await self._require_possible(connection, granter.tenant_id, allowed, makers)
             edited = await update_key(connection, key.id, allowed)

@@ -25,7 +25,7 @@ def granted(granter: Principal, wanted: KeyGrant) -> KeyGrant:
     if missing:
         names = ", ".join(sorted(scope.value for scope in missing))
         raise Forbidden(f"a key cannot grant scopes that it lacks: {names}", "scopes")
-    if granter.has_limited_user and wanted.user_id not in (None, granter.user_id):
+    if granter.has_limited_user and wanted.user_id not in (None, granter.bound_user_id):
         raise Forbidden("a user with limits of its own makes keys for itself alone", "user_id")
     if wanted.expires_at is not None and wanted.expires_at <= datetime.now(UTC):
         raise InvalidRequest("the expiry has passed already", "expires_at")
@@ -50,6 +50,14 @@ def granted(granter: Principal, wanted: KeyGrant) -> KeyGrant:
     )
 
 
+def require_may_trust(granter: Principal) -> None:
+    """Raise Forbidden unless `granter` may mark keys as trusted: they name humans as they please,
+    and with each name begin new windows of the plan for each user.
+    """
+    if Scope.ADMIN not in granter.scopes:
+        raise Forbidden("only operators mark keys as trusted", "trusted")
+
+
 def require_all_of(granter: Principal, key: ApiKey) -> None:
     """Raise Forbidden unless `granter` has every right of `key`: whoever rotates it learns its
     successor's secret.
@@ -64,7 +72,9 @@ def require_all_of(granter: Principal, key: ApiKey) -> None:
         limits=key.limits,
     )
     ends = (granter.expires_at, key.expires_at)
-    if granter.has_limited_user and key.user_id != granter.user_id:
+    if key.trusted and granter.role is None and not granter.trusted:
+        raise Forbidden("this key is trusted, and these credentials are not")
+    if granter.has_limited_user and key.user_id != granter.bound_user_id:
         raise Forbidden("this key is not held to the user's limits that these credentials have")
     outlives = ends[0] is not None and (ends[1] is None or ends[1] > ends[0])
     others = {"expires_at", "user_id"}
@@ -75,7 +85,7 @@ def require_all_of(granter: Principal, key: ApiKey) -> None:
 
 def _bound_user(granter: Principal) -> str | None:
     """Whose the keys are that a user makes, or somebody with a user's limits."""
-    return granter.user_id if granter.granted_by or granter.has_limited_user else None
+    return granter.bound_user_id if granter.granted_by or granter.has_limited_user else None
 
 
 def _within(

@@ -99,7 +99,7 @@ class Identifier:
     Args:
         directory: where principals are loaded from.
         hasher: makes the digests.
-        forwarded: verifies who the human behind a key is; None does not ask.
+        forwarded: verifies who the human behind a trusted key is; None does not ask.
         max_entries: how many principals are remembered, and how many refusals.
         ttl_s: how long a principal is remembered.
         negative_ttl_s: how long a refusal is remembered.
@@ -132,7 +132,7 @@ class Identifier:
         """Who a credential acts for. Raises InvalidKey, ExpiredKey, StoreUnavailable."""
         key, _, human = key.partition(" ")
         principal = await self._identify(key)
-        if self._forwarded is None or not human or principal.role is not None:
+        if self._forwarded is None or not human or not principal.trusted:
             return principal
         return principal.used_by(self._forwarded.user_id(human))
 

@@ -94,7 +94,8 @@ class IdentitySettings(Frozen):
     issuers: tuple[IssuerSettings, ...] = ()
     """Identity providers whose tokens are accepted too."""
     open_webui_secret: SecretReference | None = None
-    """Open WebUI's `FORWARD_USER_INFO_HEADER_JWT_SECRET`: its keys' usage is recorded by human."""
+    """Open WebUI's `FORWARD_USER_INFO_HEADER_JWT_SECRET`: trusted keys' usage is recorded by human.
+    """
 
     @model_validator(mode="after")
     def _issuers_differ(self) -> Self:

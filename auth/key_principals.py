@@ -137,4 +137,5 @@ def _principal(row: asyncpg.Record, epoch: str) -> Principal:
         expires_at=row["expires_at"],
         granted_by=row["granted_by"],
         first_key_id=row["first_id"],
+        trusted=row["trusted"],
     )

@@ -33,10 +33,10 @@ async def insert_key(
     try:
         row = await connection.fetchrow(
             "INSERT INTO api_keys (id, tenant_id, user_id, key_name, key_hash, tier,"
-            " requests_per_hour, scopes, allowed_models, limits, expires_at, granted_by,"
-            " rotated_from, parent_id, issued_by)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
-            " (SELECT id FROM api_keys WHERE id = $14 AND tenant_id = $2), $15) RETURNING *",
+            " requests_per_hour, scopes, allowed_models, limits, expires_at,"
+            " trusted, granted_by, rotated_from, parent_id, issued_by)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
+            " (SELECT id FROM api_keys WHERE id = $15 AND tenant_id = $2), $16) RETURNING *",
             new.key_id,
             tenant_id,
             grant.user_id,
@@ -58,7 +58,8 @@ async def update_key(connection: Connection, key_id: str, grant: KeyGrant) -> Ap
     """A key with another name and other rights."""
     row = await connection.fetchrow(
         "UPDATE api_keys SET key_name = $2, tier = $3, requests_per_hour = $4, scopes = $5,"
-        " allowed_models = $6, limits = $7, expires_at = $8 WHERE id = $1 RETURNING *",
+        " allowed_models = $6, limits = $7, expires_at = $8, trusted = $9"
+        " WHERE id = $1 RETURNING *",
         key_id,
         grant.name,
         *columns(grant),
@@ -68,7 +69,7 @@ async def update_key(connection: Connection, key_id: str, grant: KeyGrant) -> Ap
 
 
 def columns(grant: KeyGrant) -> tuple[object, ...]:
-    """tier, requests_per_hour, scopes, allowed_models, limits, expires_at."""
+    """tier, requests_per_hour, scopes, allowed_models, limits, expires_at, trusted."""
     return (
         grant.tier,
         grant.requests_per_hour,
@@ -76,6 +77,7 @@ def columns(grant: KeyGrant) -> tuple[object, ...]:
         None if grant.allowed_models is None else sorted(grant.allowed_models),
         own_limits.stored(grant.limits),
         grant.expires_at,
+        grant.trusted,
     )
 
 
@@ -99,6 +101,7 @@ def api_key(row: asyncpg.Record) -> ApiKey:
         rotated_from=row["rotated_from"],
         parent_id=row["parent_id"],
         limits=own_limits.read(row["limits"]),
+        trusted=row["trusted"],
     )
 
 
@@ -113,6 +116,7 @@ def grant_of(key: ApiKey) -> KeyGrant:
         requests_per_hour=key.requests_per_hour,
         limits=key.limits,
         expires_at=key.expires_at,
+        trusted=key.trusted,
     )
 
 

@@ -23,7 +23,8 @@ MAX_KNOWN = 4_096
 
 class Limits:
     """The windows of a principal: its tenant's plan, and inside it its user's, its key's own, and
-    those of the keys that made its key.
+    those of the keys that made its key. Behind a trusted key they are those of the human who is
+    named, and the key's user's own.
 
     Tuples are made once and reused, because admission recognises them by identity. What is known
     by the ids of tuples keeps these tuples, so that no other can have their ids.
@@ -44,6 +45,10 @@ class Limits:
             if windows:
                 name = f"user:{principal.tenant_id}:{principal.user_id}"
                 scopes.append((name, self._in_zone(windows, zone)))
+        of_key = principal.key_user
+        if of_key is not None and of_key.windows and of_key.user_id != principal.user_id:
+            name = f"user:{principal.tenant_id}:{of_key.user_id}"
+            scopes.append((name, self._in_zone(of_key.windows, zone)))
         windows = self._key_windows(plan, principal.tier, principal.key_requests_per_hour)
         windows = self._with_own(windows, principal.key_windows)
         if windows:

@@ -93,7 +93,7 @@ class Members:
         tenant.
         """
         tenant_id = principal.tenant_id
-        own = user_id in (principal.user_id, principal.granted_by)
+        own = user_id in (principal.bound_user_id, principal.granted_by)
         if edit.sets_limits and own and principal.role is not Role.OWNER:
             raise Forbidden("only an owner sets its own limits", "limits")
         async with self._database.of(tenant_id).transaction() as connection:

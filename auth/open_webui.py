@@ -1,6 +1,7 @@
 """Open WebUI's word on who the human is, for metering per person.
 
-Place in the path: step 2, beside an API key. Open WebUI calls with one key for all its users; with
+Place in the path: step 2, beside an API key that an operator marked as trusted; of others the word
+is not heard. Open WebUI calls with one key for all its users; with
 `FORWARD_USER_INFO_HEADER_JWT_SECRET` set it signs who is asking. The key decides what may be done;
 the signed name only becomes the `user_id` of the usage rows. Its unsigned headers are never read.
 """

@@ -58,6 +58,15 @@ class Maker:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyUser:
+    """Whose a trusted key is, while a human behind it is named; and that user's own limits."""
+
+    user_id: str
+    windows: tuple[Window, ...] = ()
+    storage_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """Who is calling: an API key, or a user with an access token (`key_id` is then `user:…`).
 
@@ -101,6 +110,10 @@ class Principal:
     """When the access token ends; what it grants may last longer."""
     first_key_id: str | None = None
     """Of a key that succeeds others: the first of them."""
+    trusted: bool = False
+    """Whether whoever holds the key is believed when it names, signed, the human behind it."""
+    key_user: KeyUser | None = None
+    """The key's own user, where `user_id` is such a human: its limits hold as well."""
 
     @property
     def counted_key_id(self) -> str:
@@ -126,14 +139,29 @@ class Principal:
 
     @property
     def has_limited_user(self) -> bool:
-        """Whether its user may use less than its tenant."""
-        return bool(self.user_windows) or self.user_storage_bytes is not None
+        """Whether its user, or the key's, may use less than its tenant."""
+        user = self.key_user
+        return (
+            bool(self.user_windows)
+            or self.user_storage_bytes is not None
+            or (user is not None and bool(user.windows or user.storage_bytes is not None))
+        )
+
+    @property
+    def bound_user_id(self) -> str | None:
+        """Whose limits bind what these credentials grant: the key's user, whoever uses it."""
+        return self.user_id if self.key_user is None else self.key_user.user_id
 
     def used_by(self, user_id: str) -> "Principal":
         """The same key in the hands of a human whom somebody else's signature names. Own limits of
-        the key's user are not theirs.
+        the key's user are not theirs, but hold over all of them together.
         """
-        return replace(self, user_id=user_id, user_windows=(), user_storage_bytes=None)
+        own = None
+        if self.user_id is not None:
+            own = KeyUser(self.user_id, self.user_windows, self.user_storage_bytes)
+        return replace(
+            self, user_id=user_id, user_windows=(), user_storage_bytes=None, key_user=own
+        )
 
     def of_makers(
         self,

@@ -72,6 +72,9 @@ class Storage:
         if principal.user_id is not None:
             limit = _least(plan.user_storage_bytes, principal.user_storage_bytes)
             found.append(StorageLimit("user", f"user:{principal.user_id}", limit))
+        of_key = principal.key_user
+        if of_key is not None and of_key.user_id != principal.user_id:
+            found.append(StorageLimit("user", f"user:{of_key.user_id}", of_key.storage_bytes))
         if principal.role is None:
             tier = self._of_tier(principal.tier)
             limit = _least(plan.key_storage_bytes, tier, principal.key_storage_bytes)

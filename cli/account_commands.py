@@ -44,6 +44,10 @@ def create_key(
         ),
     ] = None,
     expires_in_days: Annotated[float | None, typer.Option(help="Never when not given.")] = None,
+    user: Annotated[str | None, typer.Option(help="Who uses it, for the ledger.")] = None,
+    trusted: Annotated[
+        bool, typer.Option("--trusted", help="Open WebUI may name, signed, the human behind it.")
+    ] = False,
 ) -> None:
     """Make a key. It is shown once."""
     said = {
@@ -53,6 +57,8 @@ def create_key(
         "requests_per_hour": requests_per_hour,
         "limits": limits_of(limit) if limit else None,
         "expires_at": _in_days(expires_in_days),
+        "user_id": user,
+        "trusted": trusted,
     }
     grant = parse(KeyGrant, {k: v for k, v in said.items() if v is not None}, "the key")
     issued = with_directory(lambda d: d.keys.create(operator(), grant, tenant), state_directory())

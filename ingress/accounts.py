@@ -46,6 +46,8 @@ class KeyRequest(BaseModel):
     """Windows of any unit, of money, of what runs at once, as plans.yaml writes them."""
     tier: PlainText | None = None
     expires_at: AwareDatetime | None = None
+    trusted: bool = False
+    """Whether Open WebUI may name, signed, the human behind it; for keys with the `admin` scope."""
     tenant_id: PlainText | None = None
     """Another tenant's; for keys with the `admin` scope."""
 
@@ -66,10 +68,11 @@ class KeyChange(BaseModel):
     """In place of all that were set before."""
     tier: PlainText | None = None
     expires_at: AwareDatetime | None = None
+    trusted: bool | None = None
 
     @model_validator(mode="after")
     def _named(self) -> Self:
-        for field in ("name", "scopes"):
+        for field in ("name", "scopes", "trusted"):
             if field in self.model_fields_set and getattr(self, field) is None:
                 raise ValueError(f"{field} cannot be null")
         return self
@@ -233,6 +236,7 @@ def key_object(key: ApiKey) -> dict[str, Any]:
         "limits": limits_object(key.limits),
         "scopes": sorted(key.scopes),
         "allowed_models": None if key.allowed_models is None else sorted(key.allowed_models),
+        "trusted": key.trusted,
         "is_active": key.is_active,
         "created_at": timestamp(key.created_at),
         "expires_at": timestamp(key.expires_at),

@@ -6,6 +6,7 @@ import time
 import jwt
 import pytest
 
+from auth.accounts import KeyGrant
 from auth.jobs import JobBook
 from auth.principal import Scope
 from core.errors import InvalidKey, SettingsError
@@ -39,8 +40,17 @@ async def world(replica, tmp_path):
 @pytest.fixture
 async def key(world):
     owner = await world.owner()
-    fields = {"scopes": ["inference", "usage"], "user_id": "open-webui"}
-    return (await world.post("/v1/api-keys", fields, owner["access_token"])).json()["key"]
+    return (await a_key(world, owner, user_id="open-webui"))["key"]
+
+
+async def a_key(world, owner, **fields):
+    """A key of the owner's tenant that the operator made, trusted unless said otherwise."""
+    fields = {"scopes": ["inference", "usage"], "trusted": True} | fields
+    made = await world.post(
+        "/v1/api-keys", fields | {"tenant_id": owner["tenant_id"]}, world.operator
+    )
+    assert made.status_code == 201, made.text
+    return made.json()
 
 
 def chat(world, key, token):
@@ -92,6 +102,68 @@ async def test_a_word_that_is_not_good_is_a_401(world, key, token):
     response = await chat(world, key, token)
     assert response.status_code == 401
     assert token not in response.text
+
+
+async def test_of_a_key_that_is_not_trusted_the_word_is_not_heard(world, replica):
+    owner = await world.owner()
+    token = owner["access_token"]
+    plain = await a_key(world, owner, trusted=False, user_id="backend")
+    assert plain["trusted"] is False
+    for word in (human(), human(exp=1), "not-a-token"):
+        assert (await chat(world, plain["key"], word)).status_code == 200
+        assert await user_of(world) == "backend"
+    path = f"/v1/api-keys/{plain['id']}"
+    for refused in (
+        await world.post("/v1/api-keys", {"trusted": True}, token),
+        await world.patch(path, {"trusted": True}, token),
+    ):
+        assert (refused.status_code, refused.json()["error"]["param"]) == (403, "trusted")
+    keys = world.directory.keys
+    operator = await world.identifier.identify(world.operator)
+    trusted = await keys.create(operator, KeyGrant(trusted=True), owner["tenant_id"])
+    path = f"/v1/api-keys/{trusted.key.id}"
+    named = await world.patch(path, {"name": "Open WebUI"}, token)
+    assert (named.status_code, named.json()["trusted"]) == (200, True)
+    assert (await world.patch(path, {"trusted": False}, token)).json()["trusted"] is False
+    other = await replica()
+    assert (await world.patch(path, {"trusted": True}, token)).status_code == 403
+    assert (await other.get("/v1/usage", trusted.secret.get_secret_value())).status_code == 200
+
+
+async def test_a_key_that_is_not_trusted_learns_no_trusted_secret(world):
+    owner = await world.owner()
+    scopes = ["inference", "usage", "keys"]
+    plain = await world.post("/v1/api-keys", {"scopes": scopes}, owner["access_token"])
+    trusted = await a_key(world, owner, scopes=scopes)
+    path = f"/v1/api-keys/{trusted['id']}/rotate"
+    assert (await world.post(path, {}, plain.json()["key"])).status_code == 403
+    itself = await world.post(path, {}, trusted["key"])
+    assert (itself.status_code, itself.json()["trusted"]) == (201, True)
+
+
+async def test_the_limits_of_the_keys_user_hold_whatever_human_is_named(world):
+    owner = await world.owner()
+    member = await world.invited("admin", owner["access_token"])
+    path = f"/v1/tenants/me/members/{member['user_id']}"
+    limits = {"requests": {"day": 3}, "storage_gb": 1}
+    await world.put(path, {"limits": limits}, owner["access_token"])
+    scopes = ["inference", "usage", "keys", "members"]
+    key = await a_key(world, owner, user_id=member["user_id"], scopes=scopes)
+    statuses = [
+        (await chat(world, key["key"], human(sub=f"human-{number}"))).status_code
+        for number in range(4)
+    ]
+    assert statuses == [200, 200, 200, 429]
+    assert (await world.post("/v1/chat/completions", CHAT, key["key"])).status_code == 429
+    headers = {"x-openwebui-user-jwt": human()}
+    for_another = {"user_id": "somebody", "scopes": ["inference"]}
+    assert (await world.post("/v1/api-keys", for_another, key["key"], **headers)).status_code == 403
+    own = await world.post("/v1/api-keys", {"scopes": ["inference"]}, key["key"], **headers)
+    assert own.json()["user_id"] == member["user_id"]
+    async with world.client(key["key"], **headers) as client:
+        assert (await client.put(path, json={"limits": None})).status_code == 403
+        kept = (await client.get("/v1/usage")).json()["storage"]
+    assert ("user", 10**9) in [(each["scope"], each["limit"]) for each in kept]
 
 
 async def test_unsigned_headers_are_not_read(world, key):
