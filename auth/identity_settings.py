@@ -86,7 +86,8 @@ class IdentitySettings(Frozen):
     invitation_s: int = Field(604_800, gt=0)
     """How long an invitation lasts."""
     login_attempts: int = Field(10, gt=0)
-    """Tries of one email from one address in a window; ten times as many from one address."""
+    """Tries of one email from one address in a window; ten times as many from one address, and of
+    one email; a hundred times as many failures in all."""
     login_window_s: int = Field(900, gt=0)
     forwarded_for: bool = False
     """A proxy in front of us sets `X-Forwarded-For`: its last entry is the client's address.

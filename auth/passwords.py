@@ -5,6 +5,7 @@ or whose they are. Every check does the same work, whether or not there is a has
 """
 
 import asyncio
+import time
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,7 @@ class Passwords:
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="argon2")
         self._waiting = 0
         self._nobodys: str | None = None
+        self._took_s = 0.0
 
     async def hash(self, password: SecretStr) -> str:
         """A new hash, with its parameters and salt inside."""
@@ -48,7 +50,14 @@ class Passwords:
 
     async def check(self, password: SecretStr, stored: str | None) -> bool:
         """Whether `password` has the hash `stored`. None, which is nobody's, takes as long."""
-        return await self._run(self._check, _plain(password), stored)
+        began = time.monotonic()
+        is_right = await self._run(self._check, _plain(password), stored)
+        self._took_s = time.monotonic() - began
+        return is_right
+
+    async def pretend(self) -> None:
+        """Take as long as the last check did, without its work."""
+        await asyncio.sleep(self._took_s)
 
     def is_outdated(self, stored: str) -> bool:
         """Whether the hash was made with other parameters than today's."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pydantic import SecretStr
 
 from auth.access_tokens import AccessTokens, IssuedToken
-from auth.attempts import Attempts
+from auth.attempts import Attempts, too_many
 from auth.database import Database
 from auth.directory import Directory
 from auth.email import normalized
@@ -104,6 +104,7 @@ class SignIn:
                 tenant_id = (await self._directory.add_tenant(connection, name)).id
                 await add_member(connection, tenant_id, user.id, Role.OWNER)
         await self._directory.announce()
+        await self._attempts.remember(email, address)
         return await self._issue(await self._sessions.open(user.id, tenant_id))
 
     async def log_in(
@@ -119,8 +120,9 @@ class SignIn:
         """
         email = normalized(email)
         await self._attempts.begin(email, address)
-        user = await self._checked(email, password)
+        user = await self._in_the_crowd(email, password, address)
         await self._attempts.succeeded(email, address)
+        await self._attempts.remember(email, address)
         tenants = [m.tenant_id for m in await self._users.memberships(user.id)]
         chosen = next((t for t in tenants if tenant_id in (None, t)), None)
         if chosen is None:
@@ -171,6 +173,23 @@ class SignIn:
         await self._attempts.succeeded(user.email, address)
         await self._users.set_hash(user.id, await self._passwords.hash(wanted))
         await self._sessions.close_all(user.id, but=principal.session)
+
+    async def _in_the_crowd(self, email: str, password: SecretStr, address: str | None) -> User:
+        """The user of a right password. While too many are wrong only who logged in lately is
+        looked at, and all who fail get one answer after the same time: it tells of nobody whether
+        there is such a user.
+        """
+        crowded_s = await self._attempts.crowded_s(email, address)
+        if crowded_s is not None and not await self._attempts.is_familiar(email, address):
+            await self._passwords.pretend()
+            raise too_many(crowded_s)
+        try:
+            return await self._checked(email, password)
+        except InvalidCredentials as error:
+            await self._attempts.failed()
+            if crowded_s is not None:
+                raise too_many(crowded_s) from error
+            raise
 
     async def _checked(self, email: str, password: SecretStr) -> User:
         user = await self._users.named(email)

@@ -267,6 +267,51 @@ async def test_guesses_are_counted_per_address_where_addresses_are_known(replica
     assert spray == [401] * 20 + [429] * 5
 
 
+async def guessing(world, address, to, password="a wrong password"):
+    """The status of a login from an address that the proxy tells."""
+    headers = {"x-forwarded-for": address}
+    body = {"username": to, "password": password}
+    return (await world.post("/v1/auth/token", body, **headers)).status_code
+
+
+async def test_an_ipv6_site_is_one_client(replica):
+    world = await replica(login_attempts=2, forwarded_for=True)
+    owner = await world.owner()
+    tries = [await guessing(world, f"2001:db8:7::{n:x}", owner["email"]) for n in range(1, 5)]
+    assert tries == [401, 401, 429, 429]
+    assert await guessing(world, "2001:db8:7:1::1", owner["email"]) == 401
+    mapped = ("198.51.100.7", "::ffff:198.51.100.7", "::ffff:c633:6407")
+    assert [await guessing(world, each, owner["email"]) for each in mapped] == [401, 401, 429]
+
+
+async def test_guesses_from_many_addresses_do_not_lock_a_user_out_at_home(replica):
+    world = await replica(login_attempts=1, forwarded_for=True)
+    owner = await world.owner()
+    assert await guessing(world, "203.0.113.1", owner["email"], PASSWORD) == 200
+    tries = [await guessing(world, f"198.51.100.{n}", owner["email"]) for n in range(12)]
+    assert tries == [401] * 10 + [429] * 2
+    assert await guessing(world, "198.51.100.99", owner["email"], PASSWORD) == 429
+    assert await guessing(world, "203.0.113.1", owner["email"], PASSWORD) == 200
+    someone = await world.owner()
+    assert await guessing(world, "198.51.100.1", someone["email"], PASSWORD) == 200
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["addresses", "no addresses"])
+async def test_guesses_of_many_emails_are_stopped_and_who_logged_in_lately_is_not(replica, known):
+    world = await replica(login_attempts=1, forwarded_for=known)
+    owner, other = await world.owner(), await world.owner()
+    assert await guessing(world, "203.0.113.1", owner["email"], PASSWORD) == 200
+    spray = [await guessing(world, f"198.51.100.{n}", email()) for n in range(100)]
+    assert spray == [401] * 100
+    assert await guessing(world, "192.0.2.1", email()) == 429
+    assert await guessing(world, "203.0.113.1", owner["email"], PASSWORD) == 200
+    # Nothing tells those from nobody's who logged in lately.
+    here = "203.0.113.1" if known else "192.0.2.1"
+    assert await guessing(world, here, owner["email"]) == 429
+    if known:
+        assert await guessing(world, "192.0.2.2", other["email"], PASSWORD) == 429
+
+
 async def test_a_login_that_succeeds_takes_its_count_back(replica):
     world = await replica(login_attempts=2)
     owner = await world.owner()
