@@ -58,6 +58,8 @@ class Ask:
     bound: WorkUnits | None = None
     once: str | None = None
     """Names the work among all that must be charged once, however often it is asked for."""
+    promise: tuple[str, str] | None = None
+    """Name and step of the promise that holds room for it: see `auth.promises`."""
 
     @property
     def most(self) -> WorkUnits:

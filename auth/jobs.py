@@ -18,9 +18,12 @@ from auth.job_rows import Job, JobStatus, job_of
 from auth.paging import known_id, page_size
 from auth.principal import Principal
 from core.errors import Conflict, NotFound
+from core.plain import checked
 
 __all__ = ["Job", "JobBook", "JobStatus"]
 ID_BYTES = 12
+NUL = r"\u0000"
+"""As JSON has it."""
 NEWEST_FIRST = """
     SELECT * FROM jobs WHERE tenant_id = $1 AND kind = $2 AND ($3::text IS NULL
     OR (created_at, id) < (SELECT created_at, id FROM jobs WHERE id = $3 AND tenant_id = $1))
@@ -104,7 +107,7 @@ class JobBook:
             user_id,
             kind,
             model,
-            orjson.dumps(request).decode(),
+            _kept(request),
             expires_at,
         )
         return job_of(row)
@@ -201,7 +204,7 @@ class JobBook:
             " error_message = $3 WHERE id = $1 AND status IN ('queued', 'in_progress')",
             job_id,
             code,
-            message,
+            message.replace("\0", ""),
         )
 
     async def cancel(self, tenant_id: str, kind: str, job_id: str) -> Job:
@@ -256,6 +259,14 @@ class JobBook:
         if row is None:
             await self.find(tenant_id, kind, job_id)
             raise Conflict("the job has not ended: cancel it first")
+
+
+def _kept(request: dict[str, Any]) -> str:
+    """As a row has it. Raises InvalidRequest, with its place, for a NUL: PostgreSQL keeps none."""
+    written = orjson.dumps(request).decode()
+    if NUL in written:
+        checked(request)
+    return written
 
 
 def _named(tenant_id: str, once: str) -> str:

@@ -38,13 +38,13 @@ from auth.pipeline import Argument, Pipeline, Reply
 from auth.plans import HOUR_S, MONTH_S, ScopedWindows, Window
 from auth.scripts import Script
 from auth.spans import Span, counted, follows_calendar, reset_ms, span_of
-from core.errors import Conflict
+from core.errors import AlreadyCharged, Conflict
 from core.work import WorkUnits
 
-ADMIT = Script("meters", "admit")
-SETTLE = Script("meters", "release", "settle")
+ADMIT = Script("meters", "promises", "admit")
+SETTLE = Script("meters", "promises", "release", "settle")
 RENEW = Script("meters", "renew")
-SWEEP = Script("meters", "release", "sweep")
+SWEEP = Script("meters", "promises", "release", "sweep")
 CLEAR = Script("clear")
 
 DAY_MS = 86_400_000
@@ -58,6 +58,7 @@ LONGEST_POLL_S = 0.1
 TOO_MANY_REQUESTS = 429
 SERVER_FAULT = 500
 SUCCESS = range(200, 300)
+NO_PROMISE = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,8 @@ class CacheStats:
     stored: int
 
 
-class _Shape:
-    """A tuple of windows, as the script wants it and as replies are read back.
+class Shape:
+    """A tuple of windows, as scripts want it and as replies are read back.
 
     Where a calendar decides, it is good for the hour that it was made in.
     """
@@ -131,13 +132,13 @@ class ValkeyAdmission:
         self._cache_item_bytes = cache_item_bytes
         self._leases = f"{prefix}:leases"
         self._usage = f"{prefix}:usage"
-        self._shapes: dict[int, _Shape] = {}
+        self._shapes: dict[int, Shape] = {}
 
     async def admit(self, ask: Ask) -> Verdict:
         """Check, look up, reserve and write ahead, in one atomic round trip.
 
-        Raises StoreUnavailable, and Conflict when the request id is being used already, when what
-        is charged under its `once` still runs, or when the answer to it is gone.
+        Raises StoreUnavailable; Conflict when the request id is being used already, or when what is
+        charged under its `once` still runs; AlreadyCharged when the answer to that is gone.
         """
         tenant = ask.principal.tenant_id
         shapes = [(scope, self._shape(windows)) for scope, windows in ask.scopes]
@@ -155,6 +156,7 @@ class ValkeyAdmission:
             orjson.dumps(ask.prices) if ask.prices else b"",
             b"" if ask.bound is None else orjson.dumps(ask.bound.nonzero()),
             ask.once or "",
+            *(ask.promise or NO_PROMISE),
         ]
         if ask.principal.makers:
             for scope, shape in shapes:
@@ -271,7 +273,7 @@ class ValkeyAdmission:
                 began = int(stored) if stored else None
                 used.append(counted(began, int(count or 0), span, now_ms / 1000)[0])
                 position += 2
-        return _states(shapes, used, now_ms)
+        return states_of(shapes, used, now_ms)
 
     async def is_cached(self, tenant_id: str, cache_key: str) -> bool:
         """Whether an answer is there; it does not count as a look-up. Raises StoreUnavailable."""
@@ -332,13 +334,13 @@ class ValkeyAdmission:
     def _guessed(self, request_id: str) -> str:
         return f"{self._prefix}:guessed:{request_id}"
 
-    def _shape(self, windows: tuple[Window, ...]) -> _Shape:
+    def _shape(self, windows: tuple[Window, ...]) -> Shape:
         """Known tuples are recognised by identity: hashing them would cost more than the rest."""
         shape, now_s = self._shapes.get(id(windows)), time.time()
         if shape is None or not shape.is_good(windows, now_s):
             if len(self._shapes) >= MAX_SHAPES:
                 self._shapes.clear()
-            shape = self._shapes[id(windows)] = _Shape(windows, now_s)
+            shape = self._shapes[id(windows)] = Shape(windows, now_s)
         return shape
 
 
@@ -384,9 +386,10 @@ def printable(text: str | None) -> str | None:
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
-def _states(
-    shapes: list[tuple[str, _Shape]], used: list[int], now_ms: int
+def states_of(
+    shapes: Sequence[tuple[str, Shape]], used: Sequence[int], now_ms: int
 ) -> tuple[WindowState, ...]:
+    """Windows with what a reply says of each, in the order that they were asked in."""
     counts = iter(used)
     return tuple(
         WindowState(scope, window, next(counts), reset_ms(span, now_ms))
@@ -395,7 +398,7 @@ def _states(
     )
 
 
-def _verdict(reply: Reply, shapes: list[tuple[str, _Shape]]) -> Verdict:
+def _verdict(reply: Reply, shapes: list[tuple[str, Shape]]) -> Verdict:
     kind, now_ms, extra, *used = reply
     if kind == b"stale":
         return Stale()
@@ -404,10 +407,12 @@ def _verdict(reply: Reply, shapes: list[tuple[str, _Shape]]) -> Verdict:
     if kind == b"running":
         raise Conflict("the same request is still being answered", None, extra / 1000)
     if kind == b"spent":
-        raise Conflict("this was done and charged before; its answer was lost, and was too long")
+        raise AlreadyCharged(
+            "this was done and charged before; its answer was lost, and was too long"
+        )
     if kind == b"in_flight":
         return InFlight(extra)
-    windows = _states(shapes, used, now_ms)
+    windows = states_of(shapes, used, now_ms)
     if kind == b"admitted":
         return Admitted(windows, tuple(windows[number - 1] for number, _ in extra))
     if kind == b"hit":

@@ -31,16 +31,6 @@ RECORD = """
 """
 
 
-PROMISED = """
-    SELECT request -> 'estimate' AS estimate, ARRAY (
-        SELECT step FROM workflow_steps
-        WHERE run_id = jobs.id AND item = -1 AND status <> 'pending'
-    ) AS begun
-    FROM jobs WHERE tenant_id = $1 AND kind = 'workflow' AND id <> $2
-    AND status IN ('queued', 'in_progress')
-"""
-
-
 class StepStatus(StrEnum):
     """Where a step stands."""
 
@@ -114,16 +104,6 @@ class StepBook:
             row.error_message,
             row.change,
         )
-
-    async def promised(self, tenant_id: str, run_id: str = "") -> list[dict[str, Any]]:
-        """What steps of a tenant's other runs are still to take, as their estimates say."""
-        rows = await self._database.of(tenant_id).fetch(PROMISED, tenant_id, run_id)
-        return [
-            entry
-            for row in rows
-            for step, entry in (orjson.loads(row["estimate"] or "{}")).items()
-            if step not in row["begun"]
-        ]
 
 
 def _row(row: asyncpg.Record) -> StepRow:

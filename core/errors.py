@@ -19,6 +19,7 @@ not know HTTP dialects; it only carries a status, a stable `code` and safe text.
     │   └── ModelNotFound             404 model_not_found
     ├── MethodNotAllowed              405 method_not_allowed
     ├── Conflict                      409 conflict
+    │   └── AlreadyCharged            409 already_charged
     ├── BodyTooLarge                  413 body_too_large
     ├── UnsupportedMediaType          415 unsupported_media_type
     ├── RangeNotSatisfiable           416 range_not_satisfiable
@@ -159,6 +160,12 @@ class Conflict(CarillonError):
 
     status_code = 409
     code = "conflict"
+
+
+class AlreadyCharged(Conflict):
+    """Done and charged before under the same name, and the answer is gone: it was too long."""
+
+    code = "already_charged"
 
 
 class BodyTooLarge(CarillonError):

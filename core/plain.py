@@ -1,7 +1,8 @@
 """Plain documents: JSON or YAML of strangers, as values that are safe to walk.
 
 Place in the path: step 1, for routes that take documents of any shape. What comes out has a bounded
-depth and size, text for keys, and no part that appears twice: whoever walks it later needs no care.
+depth and size, text for keys, no NUL, which PostgreSQL does not keep, and no part that appears
+twice: whoever walks it later needs no care.
 It does not know what a document means.
 """
 
@@ -40,19 +41,41 @@ def checked(value: Any) -> Any:
     return value
 
 
+def without_nul(value: Any) -> Any:
+    """The same document, less NUL characters in its texts and names: for what models say."""
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, dict):
+        return {without_nul(name): without_nul(child) for name, child in value.items()}
+    if isinstance(value, list):
+        return [without_nul(child) for child in value]
+    return value
+
+
 def _children(part: Any, place: str) -> Iterator[tuple[str, Any]]:
     if isinstance(part, dict):
         for name, child in part.items():
             if not isinstance(name, str):
                 raise InvalidRequest(f"'{place}': names must be text, not {name!r}", place or None)
+            if "\0" in name:
+                raise InvalidRequest(f"'{place}': a name has a NUL character", place or None)
             yield name, child
     elif isinstance(part, list):
         for index, child in enumerate(part):
             yield str(index), child
-    elif isinstance(part, float) and not math.isfinite(part):
-        raise InvalidRequest(f"'{place}' is not a finite number", place or None)
-    elif isinstance(part, int) and not -LARGEST_INTEGER <= part < LARGEST_INTEGER:
-        raise InvalidRequest(f"'{place}' is too large a number", place or None)
+    elif (fault := _fault(part)) is not None:
+        raise InvalidRequest(f"'{place}' {fault}", place or None)
+
+
+def _fault(leaf: Any) -> str | None:
+    """What is wrong with a value that has no parts."""
+    if isinstance(leaf, str):
+        return "has a NUL character, which cannot be kept" if "\0" in leaf else None
+    if isinstance(leaf, float):
+        return None if math.isfinite(leaf) else "is not a finite number"
+    if isinstance(leaf, int) and not -LARGEST_INTEGER <= leaf < LARGEST_INTEGER:
+        return "is too large a number"
+    return None
 
 
 def from_yaml(text: bytes) -> dict[str, Any]:
@@ -104,13 +127,17 @@ class _Loader(yaml.CSafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002  # PyYAML's interface
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(
+                    problem="a name is a text, and no list or object",
+                    problem_mark=key.start_mark,
+                )
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"the name {str(key.value)[:100]!r} is there twice",
                     problem_mark=key.start_mark,
                 )
-            if isinstance(key.value, str):
-                seen.add(key.value)
+            seen.add(key.value)
         return super().construct_mapping(node, deep=True)
 
 

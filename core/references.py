@@ -50,6 +50,23 @@ class TooLarge(ValueError):
     """A document that would not be small any more."""
 
 
+class Room:
+    """What the values of one document may still take: counted before they are read.
+
+    Args:
+        most: characters, of all of them.
+    """
+
+    def __init__(self, most: int = LARGEST) -> None:
+        self._most = self._left = most
+
+    def take(self, size: int) -> None:
+        """Take `size` characters of it. Raises TooLarge when there are not so many."""
+        self._left -= size
+        if self._left < 0:
+            raise TooLarge(f"with its values it is over the limit of {self._most} bytes")
+
+
 Lookup = Callable[["Reference"], Any]
 """The value of a reference."""
 

@@ -15,6 +15,8 @@ MOST_CALLS = 1_000
 MOST_ITEMS = 100
 MOST_TRIES = 10
 LONGEST_STEP_S = 3_600.0
+LONGEST_PAUSE_S = 60.0
+"""Between two tries: a run holds its place meanwhile."""
 LONGEST_TEXT = 2_000
 
 StepId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
@@ -29,8 +31,12 @@ class Retry(BaseModel):
 
     attempts: int = Field(1, ge=1, le=MOST_TRIES)
     """In all."""
-    delay_s: float = Field(1.0, ge=0, le=300, allow_inf_nan=False)
-    """Before the second; it doubles each time."""
+    delay_s: float = Field(1.0, ge=0, le=LONGEST_PAUSE_S, allow_inf_nan=False)
+    """Before the second."""
+
+    def pause_s(self, tries: int) -> float:
+        """After so many tries: it doubles each time, up to a minute."""
+        return min(self.delay_s * 2.0 ** (tries - 1), LONGEST_PAUSE_S)
 
 
 class Instead(BaseModel):

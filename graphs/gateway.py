@@ -119,6 +119,7 @@ class Gateway:
             jobs=JobBook(governed.database),
             queue=Handover(DurableQueue(args.stores.database_url.resolve())),
             steps=StepBook(governed.database),
+            promises=governed.promises,
             webhooks=WebhookSigner(governed.pepper),
             media=governed.media,
             remote=RemoteMedia(MediaFetcher(args.fetch)),

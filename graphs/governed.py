@@ -21,6 +21,7 @@ from auth.live_files import LiveFiles, live_plans, live_prices
 from auth.pipeline import Pipeline
 from auth.plans import read_plans
 from auth.prices import read_prices
+from auth.promises import ValkeyPromises
 from auth.shared_estimates import SharedEstimates
 from auth.valkey import ValkeyAdmission
 from core.model import Frozen
@@ -81,6 +82,7 @@ class Governed:
         self.admission = ValkeyAdmission(
             self.valkey, stores.prefix, args.lease_s, args.cache_ttl_s, args.cache_item_bytes
         )
+        self.promises = ValkeyPromises(self.valkey, stores.prefix)
         self.media = open_media_store(
             args.media,
             state_directory(),

@@ -2,7 +2,8 @@
 
 Place in the path: beside the gateway. Each call that a job makes goes through the same request
 path, on the rights, limits and budget of the key that asked for it. It also sweeps media that have
-expired, and jobs that were lost between their row and the queue. It has no HTTP route.
+expired, runs that are old, and jobs that were lost between their row and the queue. It has no HTTP
+route.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from auth.directory import Directory
 from auth.files import FileBook
 from auth.job_executions import JobExecutions
 from auth.jobs import JobBook
+from auth.old_runs import OldRuns
 from auth.principal import Principal
 from auth.webhooks import WebhookSigner
 from auth.workflow_steps import StepBook
@@ -27,6 +29,7 @@ from graphs.governed import Governed, GovernedArgs
 from graphs.job_queue import DurableQueue
 from graphs.job_sweeper import JobSweeper
 from graphs.orchestrator.workflows import Workflows
+from graphs.run_retention import RunRetention
 from graphs.videos import Videos
 from graphs.webhooks import Webhooks, WebhookSettings
 from ingress.catalog import Catalog
@@ -90,6 +93,7 @@ class Jobs:
             StepBook(governed.database),
             governed.media,
             governed.admission,
+            governed.promises,
             queue,
         )
         kinds: dict[str, JobKind] = {
@@ -102,7 +106,8 @@ class Jobs:
         sweeper = MediaSweeper(governed.media)
         jobs = JobSweeper(JobExecutions(governed.database), book, queue, kinds)
         loop = asyncio.get_running_loop()
-        sweeping = [loop.create_task(each.run()) for each in (sweeper, jobs)]
+        retention = RunRetention(OldRuns(governed.database, governed.plans))
+        sweeping = [loop.create_task(each.run()) for each in (sweeper, jobs, retention)]
         self._background = [*governed.start(), *sweeping]
         self._launched = False
 

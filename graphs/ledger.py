@@ -21,6 +21,7 @@ from auth.ledger import LedgerWriter
 from auth.months import Months
 from auth.pipeline import Pipeline
 from auth.plans import read_plans
+from auth.promises import ValkeyPromises
 from auth.reconciliation import Reconciliation
 from auth.valkey import ValkeyAdmission
 from core.model import Frozen
@@ -61,7 +62,12 @@ class Ledger:
             valkey,
             database,
             stores.prefix,
-            chores=(self.admission.sweep, directory.announce, Months(database).prepare),
+            chores=(
+                self.admission.sweep,
+                ValkeyPromises(valkey, stores.prefix).sweep,
+                directory.announce,
+                Months(database).prepare,
+            ),
         )
         loop = asyncio.get_running_loop()
         self._writing = loop.create_task(self.writer.run())

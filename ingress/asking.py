@@ -49,6 +49,7 @@ class Asking:
             },
             prices=self._prices.of(card.id),
             once=call.once,
+            promise=call.promise,
         )
 
     def reserved(self, principal: Principal, model_id: str, bound: WorkUnits) -> WorkUnits:

@@ -58,6 +58,8 @@ class Call:
     """Under an `Idempotency-Key`: names the call, which is charged once however often made."""
     whole_or_nothing: bool = False
     """Made under an `Idempotency-Key`: see `CallContext.whole_or_nothing`."""
+    promise: tuple[str, str] | None = None
+    """Of a run of a workflow: what holds room for it. See `auth.promises`."""
     principal: Principal | None = None
     """Whom it was admitted for."""
     expected: WorkUnits = NO_WORK

@@ -19,6 +19,7 @@ from auth.ledger import LedgerWriter
 from auth.limits import Limits
 from auth.live_files import LiveFile
 from auth.prices import PriceBook
+from auth.promises import Promises
 from auth.receipts import ReceiptSigner
 from auth.reconciliation import Reconciliation
 from auth.usage import Usage
@@ -79,6 +80,7 @@ from ingress.vision import VisionEndpoints
 from ingress.voice import VoiceEndpoints
 from ingress.websocket import SocketEndpoint
 from ingress.workflow_aliases import WorkflowAliases
+from ingress.workflow_promise import RunPromises
 from ingress.workflow_runs import WorkflowRuns
 from ingress.workflows import WorkflowEndpoints
 
@@ -118,6 +120,7 @@ class Services:
     queue: JobQueue
     steps: StepBook
     """Those of workflows."""
+    promises: Promises
     webhooks: WebhookSigner
     media: MediaStore
     remote: RemoteMedia
@@ -226,8 +229,9 @@ def _apps(path: RequestPath, catalog: Catalog, services: Services) -> Iterator[P
 
 def _workflows(path: RequestPath, catalog: Catalog, services: Services) -> Iterator[Part]:
     headroom = Headroom(services.admission, services.limits, services.prices)
+    promises = RunPromises(services.promises, services.limits, services.prices)
     book, steps, media = services.jobs, services.steps, services.media
-    runs = WorkflowRuns(path, catalog, book, steps, services.queue, media, headroom)
+    runs = WorkflowRuns(path, catalog, book, steps, services.queue, media, headroom, promises)
     yield WorkflowEndpoints(
         path, runs, book, steps, media, services.usage, services.prices, services.webhooks
     )

@@ -5,7 +5,7 @@ that an earlier step will write is taken to be as long as that step may write. E
 admitted, for what it then really asks for, when its time comes.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from auth.plans import NANO
@@ -13,34 +13,15 @@ from auth.prices import PriceBook, money_of
 from core.work import NO_WORK, WorkUnits
 from ingress.headroom import Work
 from ingress.workflow_plan import Plan, PlannedStep
+from ingress.workflow_promise import StepLeft
 
 Usual = Callable[[str, WorkUnits], WorkUnits]
 """What calls of a model are expected to take that take at most so much."""
 
 
-def works_of(steps: Iterable[PlannedStep], usual: Usual) -> list[Work]:
+def works_of(left: Iterable[StepLeft], usual: Usual) -> list[Work]:
     """What headroom is asked for."""
-    return [_work(step.model.card.id, step.calls, step.units or NO_WORK, usual) for step in steps]
-
-
-def kept_estimate(plan: Plan) -> dict[str, dict[str, Any]]:
-    """By step, as a run's row keeps it."""
-    return {
-        step.id: {
-            "model": step.model.card.id,
-            "calls": step.calls,
-            "units": (step.units or NO_WORK).nonzero(),
-        }
-        for step in plan.steps
-    }
-
-
-def promised_works(entries: Iterable[Mapping[str, Any]], usual: Usual) -> list[Work]:
-    """The same again, of rows."""
-    return [
-        _work(entry["model"], entry["calls"], WorkUnits(**entry["units"]), usual)
-        for entry in entries
-    ]
+    return [_work(each.step.model.card.id, each.calls, each.units, usual) for each in left]
 
 
 def _work(model_id: str, calls: int, units: WorkUnits, usual: Usual) -> Work:

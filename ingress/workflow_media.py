@@ -10,7 +10,7 @@ from typing import Any
 
 from auth.media import OwnedMedia
 from core.errors import NotFound
-from core.references import Missing, Reference
+from core.references import Missing, Reference, Room
 from ingress.media.naming import HASH
 from ingress.media.store import MediaStore
 
@@ -71,11 +71,18 @@ async def named_media(
 
 
 async def media_value(
-    store: MediaStore, tenant_id: str, name: str, rest: Sequence[str | int], reference: Reference
+    store: MediaStore,
+    tenant_id: str,
+    name: str,
+    rest: Sequence[str | int],
+    reference: Reference,
+    room: Room,
 ) -> Any:
     """What a reference to media gives a step: base64, a `data:` URL, or a fact.
 
-    Raises Missing: no such media of this tenant, or no such fact.
+    Raises:
+        Missing: no such media of this tenant, or no such fact.
+        TooLarge: `room` does not hold it; it was not read.
     """
     media = await named_media(store, tenant_id, name, reference)
     if len(rest) == 1 and rest[0] in FACTS:
@@ -83,5 +90,11 @@ async def media_value(
     if tuple(rest) not in ((), ("base64",), ("data_url",)):
         known = ", ".join(("base64", "data_url", *FACTS))
         raise Missing(f"'${{{reference.text}}}': media have {known}")
+    room.take(base64_length(media.bytes))
     encoded = base64.b64encode(await store.read(media)).decode()
     return f"data:{media.media_type};base64,{encoded}" if tuple(rest) == ("data_url",) else encoded
+
+
+def base64_length(size: int) -> int:
+    """Characters of `size` bytes in base64."""
+    return 4 * -(-size // 3)

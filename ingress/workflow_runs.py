@@ -14,7 +14,7 @@ from typing import Any
 
 from auth.jobs import Job, JobBook, JobStatus
 from auth.principal import Principal
-from auth.workflow_steps import ONE, StepBook, StepStatus
+from auth.workflow_steps import StepBook
 from core.errors import CarillonError, InvalidRequest, LimitReached, NotFound
 from core.plain import checked
 from core.workflow import Workflow
@@ -22,20 +22,23 @@ from core.workflow_order import place_of, references_at
 from ingress.call import CachePolicy
 from ingress.catalog import Catalog
 from ingress.exchange import validate
-from ingress.headroom import Headroom, Work
+from ingress.headroom import Headroom
 from ingress.job_kind import JobQueue
 from ingress.media.naming import HASH
 from ingress.media.store import MediaStore
 from ingress.outbound import fetchable
 from ingress.path import RequestPath
 from ingress.workflow_answers import KIND
-from ingress.workflow_estimate import kept_estimate, promised_works, works_of
+from ingress.workflow_estimate import works_of
 from ingress.workflow_plan import Plan, planned, require_models
+from ingress.workflow_promise import RunPromises, StepLeft, steps_left
 
 PREFIX = "run_"
 WEBHOOK = "webhook"
 PATIENCE = timedelta(hours=24)
 """How long a run may take, waits for windows to open included."""
+PROMISE_S = (PATIENCE + timedelta(hours=1)).total_seconds()
+"""When what a run holds of budgets lapses, should whoever runs it never say that it has ended."""
 MOST_UNFINISHED = 200
 """Runs of one tenant that have not ended."""
 RETRY_S = 10.0
@@ -53,6 +56,7 @@ class WorkflowRuns:
         queue: JobQueue,
         media: MediaStore,
         headroom: Headroom,
+        promises: RunPromises,
     ) -> None:
         self._path = path
         self._catalog = catalog
@@ -61,6 +65,7 @@ class WorkflowRuns:
         self._queue = queue
         self._media = media
         self._headroom = headroom
+        self._promises = promises
 
     async def plan(self, principal: Principal, document: dict[str, Any]) -> Plan:
         """A workflow's plan.
@@ -76,11 +81,12 @@ class WorkflowRuns:
         await self._require_media(principal, workflow)
         return plan
 
-    async def require_room(self, principal: Principal, plan: Plan, run_id: str = "") -> None:
-        """Raises LimitReached when budgets cannot hold the plan beside the tenant's other runs."""
-        done = await self._done(principal, run_id)
-        steps = [step for step in plan.steps if step.id not in done]
-        await self._require_room(principal, works_of(steps, self._usual(principal)), run_id)
+    async def require_room(self, principal: Principal, left: Sequence[StepLeft]) -> None:
+        """Raises LimitReached when budgets cannot hold what is left of a plan, or a rate one call.
+
+        What other runs are promised counts as used.
+        """
+        await self._headroom.require_all(principal, works_of(left, self._usual(principal)))
 
     async def begin(
         self,
@@ -100,14 +106,15 @@ class WorkflowRuns:
                 await self._queue.enqueue(before)
                 return before
         plan = await self.plan(principal, document)
-        await self.require_room(principal, plan)
+        left = steps_left(plan)
+        await self.require_room(principal, left)
         if await self._book.unfinished(principal.tenant_id, KIND) >= MOST_UNFINISHED:
             raise LimitReached(f"{MOST_UNFINISHED} runs are under way already", None, RETRY_S)
         ends = datetime.now(UTC) + PATIENCE
         job = await self._book.add(
             principal, KIND, PREFIX, written(plan, cache), expires_at=ends, once=once
         )
-        await self._keep_or_drop(principal, plan, job)
+        await self._promise_or_drop(principal, left, job)
         await self._queue.enqueue(job)
         return job
 
@@ -136,6 +143,7 @@ class WorkflowRuns:
         """Stop it where it is. Raises NotFound, Conflict for one that ended."""
         job = await self._book.cancel(principal.tenant_id, KIND, run_id)
         await self._queue.cancel(job)
+        await self._promises.end(job.execution)
         if "webhook" in job.request["workflow"]:  # of one end there is one, however often
             await self._queue.enqueue(await followed_by_webhook(self._book, job))
         return job
@@ -146,11 +154,15 @@ class WorkflowRuns:
         Raises NotFound, Conflict, and what `plan` and `require_room` do.
         """
         job = await self.find(principal, run_id)
+        left: list[StepLeft] = []
         if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
             plan = await self.plan(principal, job.request["workflow"])
-            await self.require_room(principal, plan, run_id)
+            rows = await self._steps.of_run(principal.tenant_id, run_id)
+            left = steps_left(plan, rows)
+            await self.require_room(principal, left)
         ends = datetime.now(UTC) + PATIENCE
         job = await self._book.reopen(principal, KIND, run_id, ends)
+        await self._promise_or_fail(principal, left, job)
         await self._queue.enqueue(job)
         return job
 
@@ -168,25 +180,26 @@ class WorkflowRuns:
         """
         await self._book.delete(principal.tenant_id, KIND, run_id)
 
-    async def _keep_or_drop(self, principal: Principal, plan: Plan, job: Job) -> None:
-        """Look again now that others can see the run: of two that come at once, none goes over."""
+    async def _promise_or_drop(
+        self, principal: Principal, left: Sequence[StepLeft], job: Job
+    ) -> None:
+        """Hold room for all of a new run; without it, there is none. Raises LimitReached."""
         try:
-            await self.require_room(principal, plan, job.id)
+            await self._promises.make(principal, job.execution, left, PROMISE_S)
         except CarillonError:
             await self._book.cancel(principal.tenant_id, KIND, job.id)
             await self._book.delete(principal.tenant_id, KIND, job.id)
             raise
 
-    async def _require_room(self, principal: Principal, works: Sequence[Work], run_id: str) -> None:
-        promised = await self._steps.promised(principal.tenant_id, run_id)
-        others = promised_works(promised, self._usual(principal))
-        await self._headroom.require_all(principal, [*works, *others])
-
-    async def _done(self, principal: Principal, run_id: str) -> set[str]:
-        if not run_id:
-            return set()
-        rows = await self._steps.of_run(principal.tenant_id, run_id)
-        return {row.step for row in rows if row.item == ONE and row.status is StepStatus.COMPLETED}
+    async def _promise_or_fail(
+        self, principal: Principal, left: Sequence[StepLeft], job: Job
+    ) -> None:
+        """The same for a run that is resumed: it stays one that failed. Raises LimitReached."""
+        try:
+            await self._promises.make(principal, job.execution, left, PROMISE_S)
+        except CarillonError as error:
+            await self._book.fail(job.id, error.code, error.message)
+            raise
 
     def _usual(self, principal: Principal) -> Any:
         return partial(self._path.reserved, principal)
@@ -255,6 +268,5 @@ def written(plan: Plan, cache: CachePolicy) -> dict[str, Any]:
     """What a run's row keeps of how it was asked for."""
     return {
         "workflow": plan.workflow.written(),
-        "estimate": kept_estimate(plan),
         "cache": [cache.read, cache.write],
     }

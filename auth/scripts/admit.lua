@@ -1,5 +1,5 @@
 -- Admission: epoch, windows, cache, single-flight, reservation, write-ahead event. One step.
--- A refusal of any kind changes no key. (meters.lua stands before this text.)
+-- A refusal of any kind changes no key. (meters.lua and promises.lua stand before this text.)
 --
 -- KEYS  1 epoch of the tenant   2 reservation   3 leases   4 usage stream
 -- ARGV  1 key prefix   2 request id   3 tenant   4 epoch   5 JSON of the units to reserve
@@ -7,7 +7,8 @@
 --       10 JSON of the usage record   11 JSON of the prices or ''
 --       12 JSON of the most units it may take, which budgets reserve, or '' for no more
 --       13 name of the call among those that are charged once, or ''
---       14.. per scope: its name, JSON [seconds of its longest window,
+--       14 name of the promise that holds room for this call, or ''   15 step of it
+--       16.. per scope: its name, JSON [seconds of its longest window,
 --            [[field, span, limit, meter, 1 to watch only, 1 for a budget]]]
 -- Reply {verdict, now ms, extra, used...}: `used` per window, in the order given, as it stands
 --       after this step, or nothing for `spent` and `running`, of what is charged once; extra is the
@@ -22,6 +23,7 @@ local prefix, id, tenant, epoch = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local units, lease_ms = cjson.decode(ARGV[5]), tonumber(ARGV[6])
 local cache_key, read_cache, share, record = ARGV[7], ARGV[8] == '1', ARGV[9] == '1', ARGV[10]
 local once = ARGV[13]
+local promised = ARGV[14] ~= '' and share_of(prefix .. ':promise:' .. ARGV[14], ARGV[15], 1) or nil
 local prices = ARGV[11] ~= '' and cjson.decode(ARGV[11]) or nil
 local amount_of = metered(units, prices)
 local most_of = ARGV[12] ~= '' and metered(cjson.decode(ARGV[12]), prices) or amount_of
@@ -37,7 +39,7 @@ if redis.call('EXISTS', KEYS[2]) == 1 then return {'duplicate', now, false} end
 -- charged, the request itself, is held first; the rest only when there is work to do.
 local scopes, used = {}, {}
 local full = {requests = {}, work = {}, watched = {}}
-for a = 14, #ARGV, 2 do
+for a = 16, #ARGV, 2 do
   local key = prefix .. ':window:' .. ARGV[a]
   local longest, windows = unpack(cjson.decode(ARGV[a + 1]))
   if #windows > 0 then
@@ -51,6 +53,11 @@ for a = 14, #ARGV, 2 do
       local count, bucket = counted(stored[2 * i - 1], stored[2 * i], window[2], now_s)
       -- A rate is charged what is usual; a budget the most that this request may take.
       local amount = (window[6] == 1 and most_of or amount_of)(window[4])
+      window.held = 0
+      if promised then
+        window.held = held_in(promised, key, window[1], bucket)
+        count = math.max(0, count - window.held)
+      end
       used[#used + 1] = count
       window.bucket, window.used, window.amount = bucket, count, amount
       if amount > 0 and count + amount > window[3] then
@@ -73,16 +80,18 @@ local function answer(verdict, extra)
   return reply
 end
 
--- Add the request, and its work when asked, to the windows; the reply then shows them.
+-- Add the request, and its work when asked, to the windows; the reply then shows them. What was
+-- promised for it is held no more.
 local function charge(with_work)
   local charges, n = {}, 0
   for _, scope in ipairs(scopes) do
     local values = {}
     for _, window in ipairs(scope[2]) do
       n = n + 1
-      if with_work or window[4] == 'requests' then
+      local charged = with_work or window[4] == 'requests'
+      if charged or window.held > 0 then
         local field = window[1]
-        used[n] = used[n] + window.amount
+        used[n] = used[n] + (charged and window.amount or 0)
         values[#values + 1] = field
         values[#values + 1] = string.format('%.0f', window.bucket)
         values[#values + 1] = field .. ':used'
@@ -94,6 +103,7 @@ local function charge(with_work)
     -- Kept longer than any cache entry, so that `volatile-ttl` eviction takes those first.
     redis.call('EXPIRE', scope[1], math.max(2 * scope[3], 172800))
   end
+  if promised then take(promised, now_s) end
   return charges
 end
 
@@ -148,6 +158,10 @@ if once ~= '' then
   redis.call('HSET', KEYS[2], 'once', once)
   redis.call('HSET', prefix .. ':once:' .. once, 'by', id)
   redis.call('PEXPIRE', prefix .. ':once:' .. once, LASTING_MS)
+end
+if promised then
+  local kept = cmsgpack.pack({promised.key, promised.step, promised.taken})
+  redis.call('HSET', KEYS[2], 'promise', kept)
 end
 redis.call('ZADD', KEYS[3], now + lease_ms, id)
 if flight ~= '' then redis.call('SET', flight, id, 'PX', lease_ms) end

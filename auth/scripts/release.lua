@@ -1,5 +1,5 @@
--- Prepended to settle.lua and sweep.lua: ends one reservation, exactly once. (meters.lua stands
--- before this text.)
+-- Prepended to settle.lua and sweep.lua: ends one reservation, exactly once. (meters.lua
+-- and promises.lua stand before this text.)
 
 -- Replaces the reserved amounts by the actual ones.
 -- Unused units go back only to the bucket that they were taken from, and only while it is still
@@ -29,7 +29,7 @@ end
 -- among them, or nil when it was ended before.
 local function release(reservation_key, leases, id, units_of, refund_request, now_s)
   local names = {'tenant', 'cache_key', 'flight', 'admitted_at', 'charges', 'record', 'so_far',
-    'prices', 'once', 'guessed'}
+    'prices', 'once', 'guessed', 'promise'}
   local stored = redis.call('HMGET', reservation_key, unpack(names))
   redis.call('ZREM', leases, id)
   if not stored[5] then return nil end
@@ -40,6 +40,10 @@ local function release(reservation_key, leases, id, units_of, refund_request, no
   facts.money = string.format('%.0f', amount_of('money'))
   facts.charges = cmsgpack.unpack(facts.charges)
   correct(facts.charges, amount_of, refund_request, now_s)
+  if facts.promise and refund_request then
+    local key, step, taken = unpack(cmsgpack.unpack(facts.promise))
+    restore(key, step, taken, now_s)
+  end
   redis.call('DEL', reservation_key)
   if facts.flight ~= '' and redis.call('GET', facts.flight) == id then
     redis.call('DEL', facts.flight)

@@ -8,13 +8,14 @@ is under way, which is paid for, is kept.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import orjson
 
 from auth.workflow_steps import StepStatus
-from core.errors import CarillonError, InvalidRequest
-from core.references import Missing, TooLarge, filled, references_in
+from core.errors import CarillonError, InvalidRequest, StoreUnavailable
+from core.references import Missing, Room, TooLarge, filled, references_in
 from graphs.orchestrator.step_run import StepRun, Surroundings, ended_early
 from ingress.workflow_plan import Plan, PlannedStep
 
@@ -66,9 +67,15 @@ class Execution:
                     step = running.pop(task)
                     task.result()
                     self._judge(step)
+                    await self._give_back(step)
                 await self._told(len(ended) / len(self._plan.steps))
         finally:
             await ended_early(running)
+
+    async def _give_back(self, step: PlannedStep) -> None:
+        """What was held for calls that it did not make."""
+        with suppress(StoreUnavailable):  # the end of the run will do
+            await self._around.promises.forget(self._around.job.execution, step.id)
 
     def _judge(self, step: PlannedStep) -> None:
         """Whether a step that has ended ends the run."""
@@ -84,10 +91,10 @@ class Execution:
         if outputs is None:
             return {}
         try:
-            known = {
-                reference.text: await self._around.values.told(reference)
-                for _, reference in references_in(outputs)
-            }
+            room, known = Room(LARGEST_OUTPUTS), {}
+            for _, reference in references_in(outputs):
+                if reference.text not in known:
+                    known[reference.text] = await self._around.values.told(reference, room)
             told = filled(outputs, lambda reference: known[reference.text])
         except (Missing, TooLarge) as error:
             self.failure = (InvalidRequest.code, f"'outputs': {error}")

@@ -17,6 +17,8 @@ import orjson
 
 from auth.principal import Principal
 from core.errors import CarillonError
+from core.plain import without_nul
+from core.references import Room
 from ingress.media.kinds import sniff
 from ingress.media.store import MediaStore
 from ingress.path import Answer
@@ -29,6 +31,8 @@ SHORTEST_FILE = 64
 BEGINNING = 680
 """Characters that show what a file is; a multiple of four."""
 DEEPEST = 100
+NUL = b"\\u0000"
+"""As JSON has it. PostgreSQL keeps none."""
 JSON_TYPE = "application/json"
 DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(;[\w.=+-]+)*;base64,")
 
@@ -55,15 +59,21 @@ class Outputs:
         if kind == JSON_TYPE or kind.endswith("+json"):
             return await self._document(principal, answer.body)
         if kind.startswith("text/"):
-            return await self._sized(principal, {"text": answer.body.decode(errors="replace")})
+            text = without_nul(answer.body.decode(errors="replace"))
+            return await self._sized(principal, {"text": text})
         media = await self._put(principal, answer.body, answer.media_type)
         return Made({"media": media}, blobs=frozenset({media["id"]}))
 
-    async def read(self, tenant_id: str, made: Made) -> Any:
-        """An output, wherever it is. Raises NotFound when the library's has expired."""
+    async def read(self, tenant_id: str, made: Made, room: Room | None = None) -> Any:
+        """An output, wherever it is.
+
+        Raises NotFound when the library's has expired; TooLarge when `room` does not hold it.
+        """
         if made.blob is None:
             return made.output
         media = await self._media.find(tenant_id, made.blob)
+        if room is not None:
+            room.take(media.bytes)
         return orjson.loads(await self._media.read(media))
 
     async def _document(self, principal: Principal, body: bytes) -> Made:
@@ -104,7 +114,11 @@ def _opened(body: bytes) -> tuple[Any, list[_File]]:
         output = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise CarillonError("the model's answer is not the JSON that it says it is") from error
-    return output, list(_files(output, 0))
+    files = list(_files(output, 0))
+    if NUL in body:
+        output = without_nul(output)
+        files = list(_files(output, 0))
+    return output, files
 
 
 def _files(value: Any, depth: int) -> Iterator[_File]:

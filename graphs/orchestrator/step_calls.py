@@ -15,6 +15,7 @@ from auth.admission import Admission, Settlement
 from auth.jobs import Job
 from auth.principal import Principal, Scope
 from core.errors import (
+    AlreadyCharged,
     BudgetSpent,
     Conflict,
     DeadlineExceeded,
@@ -93,10 +94,13 @@ class StepCalls:
                 raise DeadlineExceeded(f"no answer within {seconds:g} s") from error
             except BudgetSpent:
                 raise
-            except Conflict:
-                if call.once is None:
-                    raise
-                once = None  # charged before, and the answer is gone: it has to be made again
+            except AlreadyCharged:
+                once = None  # its answer is gone: it has to be made again
+                continue
+            except Conflict as error:
+                if call.once is None or error.retry_after_s is None:
+                    raise  # the model's own
+                await patience.after(error)  # a process that is thought dead still makes it
                 continue
             except (LimitReached, Unavailable) as error:
                 await patience.after(error)
@@ -142,6 +146,7 @@ def _call(
         trace_id=job.id,
         endpoint=ENDPOINT,
         cache=cache,
+        promise=(job.execution, step.id),
         once=None if kept else once,  # what is in the cache is not charged again anyway
     )
     call.streamed = False  # some requests always stream for those who can take it

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from auth.jobs import Job
+from auth.promises import Promises
 from auth.workflow_steps import ONE, StepRow, StepStatus
 from core.conditions import Incomparable
 from core.errors import BodyTooLarge, CarillonError, InvalidRequest, StoreUnavailable
-from core.references import Missing, TooLarge, filled, references_in
+from core.plain import without_nul
+from core.references import Missing, Room, TooLarge, filled, references_in
 from core.workflow import MOST_ITEMS, Instead
 from graphs.orchestrator.journal import Journal
 from graphs.orchestrator.outputs import Made, Outputs
@@ -37,6 +39,7 @@ class Surroundings:
     calls: StepCalls
     outputs: Outputs
     values: Values
+    promises: Promises
     gate: asyncio.Semaphore
     """Calls of the run that may be under way."""
 
@@ -60,7 +63,7 @@ class StepRun:
         try:
             if not await self._is_wanted():
                 return await self._skip("its condition does not hold")
-        except Incomparable as error:
+        except (Incomparable, TooLarge) as error:
             return await self._fail(ONE, 0, InvalidRequest(f"'if': {error}", "if"))
         if self._step.is_mapped:
             return await self._mapped()
@@ -77,7 +80,8 @@ class StepRun:
         condition = self._planned.links.condition
         if condition is None:
             return True
-        known = {each.text: await self._values.if_there(each) for each in condition.references}
+        room = Room()
+        known = {e.text: await self._values.if_there(e, room) for e in condition.references}
         return condition.holds(lambda reference: known[reference.text])
 
     async def _skip(self, reason: str) -> None:
@@ -139,7 +143,7 @@ class StepRun:
             except CarillonError as error:
                 if error.status_code < WORTH_A_RETRY or tries == retry.attempts:
                     return await self._fail(index, tries, error)
-            await asyncio.sleep(retry.delay_s * 2 ** (tries - 1))
+            await asyncio.sleep(retry.pause_s(tries))
         return None
 
     async def _try(self, index: int, tries: int, item: Item | None) -> None:
@@ -180,7 +184,7 @@ class StepRun:
             tries,
             self._requests.get(index),
             error_code=error.code,
-            error_message=error.message[:LONGEST_MESSAGE],
+            error_message=without_nul(error.message[:LONGEST_MESSAGE]),
         )
         if isinstance(self._step.on_failure, Instead):
             instead = Made(self._step.on_failure.output)

@@ -10,7 +10,7 @@ from typing import Any
 
 from auth.workflow_steps import StepStatus
 from core.errors import NotFound
-from core.references import Missing, Path, Reference, walked
+from core.references import Missing, Path, Reference, Room, as_text, walked
 from graphs.orchestrator.outputs import Made, Outputs
 from ingress.media.store import MediaStore
 from ingress.workflow_media import is_media, media_object, media_value, named_media
@@ -63,45 +63,46 @@ class Values:
     ) -> dict[str, Any]:
         """Values by the text of their reference. Media are given as what they hold.
 
-        Raises Missing.
+        Raises Missing, TooLarge: before what does not fit is read.
         """
         found: dict[str, Any] = {}
+        room = Room()
         for reference in references:
             if reference.text not in found:
-                found[reference.text] = await self._value(reference, item)
+                found[reference.text] = await self._value(reference, item, room)
         return found
 
-    async def told(self, reference: Reference) -> Any:
+    async def told(self, reference: Reference, room: Room) -> Any:
         """A value as users are told it: media by their objects; null of steps that did not run.
 
-        Raises Missing.
+        Raises Missing, TooLarge: `room` does not hold it.
         """
         if reference.root == "media" and len(reference.path) == 1:
             name = str(reference.path[0])
             return media_object(await named_media(self._media, self._tenant_id, name, reference))
         if reference.root == "media":
-            return await self._library(reference)
+            return await self._library(reference, room)
         if reference.needs_output and not self._of(reference).is_good:
             return None
         value, rest = await self._walked(reference, None)
-        return await self._opened(value, rest, reference) if rest else value
+        return await self._opened(value, rest, reference, room) if rest else _held(value, room)
 
-    async def if_there(self, reference: Reference) -> Any:
-        """A value as conditions ask for it: null where there is none."""
+    async def if_there(self, reference: Reference, room: Room) -> Any:
+        """A value as conditions ask for it: null where there is none. Raises TooLarge."""
         try:
-            return await self.told(reference)
+            return await self.told(reference, room)
         except Missing:
             return None
 
-    async def _value(self, reference: Reference, item: Item | None) -> Any:
+    async def _value(self, reference: Reference, item: Item | None, room: Room) -> Any:
         if reference.root == "media":
-            return await self._library(reference)
+            return await self._library(reference, room)
         value, rest = await self._walked(reference, item)
-        return await self._opened(value, rest, reference)
+        return await self._opened(value, rest, reference, room)
 
-    async def _library(self, reference: Reference) -> Any:
+    async def _library(self, reference: Reference, room: Room) -> Any:
         name, *rest = reference.path
-        return await media_value(self._media, self._tenant_id, str(name), rest, reference)
+        return await media_value(self._media, self._tenant_id, str(name), rest, reference, room)
 
     async def _walked(self, reference: Reference, item: Item | None) -> tuple[Any, Path]:
         """A value, and what of the path is left where media are on the way."""
@@ -112,10 +113,11 @@ class Values:
             value = walked(value, (part,), reference)
         return value, ()
 
-    async def _opened(self, value: Any, rest: Path, reference: Reference) -> Any:
+    async def _opened(self, value: Any, rest: Path, reference: Reference, room: Room) -> Any:
         if not is_media(value):
-            return value
-        return await media_value(self._media, self._tenant_id, value["id"], rest, reference)
+            return _held(value, room)
+        name = value["id"]
+        return await media_value(self._media, self._tenant_id, name, rest, reference, room)
 
     async def _root(self, reference: Reference, item: Item | None) -> tuple[Any, Path]:
         path = reference.path
@@ -146,13 +148,19 @@ class Values:
         if rest and isinstance(rest[0], int):
             one: Made = walked(list(made), rest[:1], reference)
             return await self._read(one, reference), rest[1:]
-        return [await self._read(each, reference) for each in made], rest
+        room = Room()  # all items of a list are in memory at once
+        return [await self._read(each, reference, room) for each in made], rest
 
-    async def _read(self, made: Made, reference: Reference) -> Any:
+    async def _read(self, made: Made, reference: Reference, room: Room | None = None) -> Any:
         try:
-            return await self._outputs.read(self._tenant_id, made)
+            return await self._outputs.read(self._tenant_id, made, room)
         except NotFound as error:
             raise Missing(f"'${{{reference.text}}}': the output has expired") from error
 
     def _of(self, reference: Reference) -> Ended:
         return self._ended[reference.step or ""]
+
+
+def _held(value: Any, room: Room) -> Any:
+    room.take(len(as_text(value)))
+    return value

@@ -7,12 +7,14 @@ whoever asked to hear of it is told by another job (`graphs.webhooks`).
 
 import asyncio
 from contextlib import suppress
+from datetime import UTC, datetime
 from weakref import WeakValueDictionary
 
 from auth.admission import Admission
 from auth.jobs import Job, JobBook
+from auth.promises import Promises
 from auth.workflow_steps import StepBook
-from core.errors import StoreUnavailable
+from core.errors import DeadlineExceeded, StoreUnavailable
 from core.workflow import Workflow
 from graphs.orchestrator.execution import AT_ONCE, Execution
 from graphs.orchestrator.journal import Journal
@@ -30,6 +32,7 @@ from ingress.workflow_runs import followed_by_webhook
 
 UNTOLD = 0.99
 """Progress of a run whose steps have all ended, until its outputs are there."""
+TOO_LONG = "the run did not end in its time: see 'expires_at'; resume it to go on"
 
 
 class Workflows:
@@ -44,12 +47,14 @@ class Workflows:
         steps: StepBook,
         media: MediaStore,
         admission: Admission,
+        promises: Promises,
         queue: JobQueue,
     ) -> None:
         self.catalog = Catalog([])
         self._book = book
         self._steps = steps
         self._media = media
+        self._promises = promises
         self._queue = queue
         self._calls = StepCalls(path, admission)
         self._outputs = Outputs(media)
@@ -73,8 +78,13 @@ class Workflows:
         return outcomes[0]
 
     async def ended(self, job: Job) -> None:
-        """Have whoever asked for it told. Of one that was resumed by now, the next end is."""
-        if job.status.is_final and "webhook" in job.request["workflow"]:
+        """Give back what it held of budgets, and have whoever asked for it told. Of one that was
+        resumed by now, the next end is.
+        """
+        if not job.status.is_final:
+            return
+        await self._promises.end(job.execution)
+        if "webhook" in job.request["workflow"]:
             await self._queue.enqueue(await followed_by_webhook(self._book, job))
 
     async def _run(self, job: Job) -> Outcome:
@@ -84,7 +94,8 @@ class Workflows:
             job.tenant_id, plan.workflow.inputs, journal.ended, self._outputs, self._media
         )
         around = Surroundings(
-            job, journal, self._calls, self._outputs, values, asyncio.Semaphore(AT_ONCE)
+            *(job, journal, self._calls, self._outputs, values, self._promises),
+            asyncio.Semaphore(AT_ONCE),
         )
 
         async def told(share: float) -> None:
@@ -93,7 +104,15 @@ class Workflows:
                 await self._book.advance(job.id, min(share, UNTOLD), known)
 
         execution = Execution(plan, around, told)
-        outcome = await execution.run()
+        outcome: Outcome = {}
+        try:
+            async with asyncio.timeout(seconds_left(job)) as deadline:
+                outcome = await execution.run()
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            execution.failure = (DeadlineExceeded.code, TOO_LONG)
+        await self._promises.end(job.execution)
         if execution.failure is not None:
             await self._book.fail(job.id, *execution.failure)
         return outcome
@@ -101,3 +120,10 @@ class Workflows:
     async def _planned(self, job: Job) -> Plan:
         workflow = validate(Workflow, job.request["workflow"])
         return await asyncio.to_thread(planned, workflow, self.catalog)
+
+
+def seconds_left(job: Job) -> float | None:
+    """Until a run has to have ended; None for one that may go on for ever."""
+    if job.expires_at is None:
+        return None
+    return (job.expires_at - datetime.now(UTC)).total_seconds()

@@ -8,6 +8,7 @@ from auth.admission import Ask, CachedReply, Settlement, Verdict, WindowState
 from auth.pipeline import Pipeline
 from auth.plans import DAY_S, Meter, ScopedWindows, Window
 from auth.principal import Principal, Scope
+from auth.promises import Promises, ValkeyPromises
 from auth.valkey import ValkeyAdmission
 from core.work import WorkUnits
 from tests.fakes.admission import EPOCH, InMemoryAdmission
@@ -58,6 +59,8 @@ class World(Protocol):
 
     @property
     def admission(self) -> FullAdmission: ...
+    @property
+    def promises(self) -> Promises: ...
 
     async def set_epoch(self, tenant: str, epoch: str) -> None: ...
     async def contents(self) -> Any:
@@ -74,12 +77,18 @@ class World(Protocol):
 class FakeWorld:
     admission: InMemoryAdmission
 
+    @property
+    def promises(self) -> Promises:
+        return self.admission
+
     async def set_epoch(self, tenant: str, epoch: str) -> None:
         self.admission.epochs[tenant] = epoch
 
     async def contents(self) -> Any:
         fake = self.admission
-        return repr((fake.counters, fake.reservations, fake.cache, fake.flights, fake.events))
+        return repr(
+            (fake.counters, fake.reservations, fake.cache, fake.flights, fake.events, fake.promises)
+        )
 
     async def expire(self, request_id: str) -> None:
         self.admission.reservations[request_id].expires_ms = self.admission.now_ms
@@ -93,6 +102,10 @@ class ValkeyWorld:
     admission: ValkeyAdmission
     store: Pipeline
     prefix: str
+
+    @property
+    def promises(self) -> Promises:
+        return ValkeyPromises(self.store, self.prefix)
 
     async def set_epoch(self, tenant: str, epoch: str) -> None:
         await self.store.call("SET", f"{self.prefix}:epoch:{tenant}", epoch)

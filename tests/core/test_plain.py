@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import InvalidRequest, MalformedBody
-from core.plain import DEEPEST, MOST_VALUES, checked, from_yaml
+from core.plain import DEEPEST, MOST_VALUES, checked, from_yaml, without_nul
 
 BOMB = b"""
 a: &a [x, x, x, x, x, x, x, x, x]
@@ -33,6 +33,9 @@ def test_yaml_is_what_json_would_be():
         (BOMB, "anchors and aliases"),
         (b"a: &x 1", "anchors and aliases"),
         (b"a: 1\nb: 2\na: 3", "line 3, column 1: the name 'a' is there twice"),
+        (b"a: 1\n[x]: 2", "line 2, column 1: a name is a text"),
+        (b"a: {{b: c}: 2}", "line 1, column 5: a name is a text"),
+        (b"? [x]\n: 2", "line 1, column 3: a name is a text"),
         (b"a: !!python/object/apply:os.system [id]", "line 1"),
         (b"a: !!timestamp 2026-01-01", "line 1"),
         (b"a: [", "line"),
@@ -66,12 +69,24 @@ def nested(levels):
         {"a": float("inf")},
         {"a": 10**30},
         {"a": [0] * (MOST_VALUES + 1)},
+        {"a": ["x", "y\0"]},
+        {"a\0": 1},
     ],
-    ids=["deep", "deeper", "keys", "nan", "inf", "large", "many"],
+    ids=["deep", "deeper", "keys", "nan", "inf", "large", "many", "nul", "nul-name"],
 )
 def test_a_document_that_is_hard_to_walk_is_refused(value):
     with pytest.raises(InvalidRequest):
         checked(value)
+
+
+def test_what_cannot_be_kept_is_named():
+    with pytest.raises(InvalidRequest, match=r"'a\.1' has a NUL character") as refused:
+        checked({"a": ["x", "y\0"]})
+    assert refused.value.param == "a.1"
+
+
+def test_nul_is_taken_out_of_texts_and_names():
+    assert without_nul({"a\0": ["\0x", 1, {"b": "y\0z"}]}) == {"a": ["x", 1, {"b": "yz"}]}
 
 
 def test_a_document_that_is_fine_comes_back():

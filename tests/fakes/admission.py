@@ -6,7 +6,7 @@ For unit tests of the request path. It passes the same contract tests as `Valkey
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from auth.admission import (
@@ -24,6 +24,7 @@ from auth.admission import (
 )
 from auth.amounts import amount_of, reserved_of
 from auth.plans import Meter, ScopedWindows, Window
+from auth.promises import PromisedStep
 from auth.spans import counted, reset_ms, shortest, span_of
 from auth.valkey import blocking
 from core.errors import Conflict
@@ -45,7 +46,19 @@ class Reservation:
     charges: list[tuple[Cell, int, int]]
     """Cell, bucket and amount."""
     leads_flight: bool
+    taken: dict[Cell, int] = field(default_factory=dict)
+    """Out of a promise."""
     so_far: WorkUnits = NO_WORK
+
+
+@dataclass
+class Promise:
+    """What a run holds of its budgets for calls to come."""
+
+    held: dict[Cell, tuple[int, int]]
+    """Bucket and amount."""
+    steps: dict[str, PromisedStep]
+    calls: dict[str, int]
 
 
 @dataclass
@@ -88,6 +101,7 @@ class InMemoryAdmission:
     """Replies to what is charged once."""
     by: dict[str, str] = field(default_factory=dict)
     """The request that does what is charged once."""
+    promises: dict[str, Promise] = field(default_factory=dict)
 
     async def admit(self, ask: Ask) -> Verdict:
         if self.epochs[ask.principal.tenant_id] != ask.principal.epoch:
@@ -96,10 +110,11 @@ class InMemoryAdmission:
             raise Conflict("this request id is already in use")
         if ask.once in self.once:
             return Hit(self._states(ask.scopes), self.once[ask.once])
+        held = self._share(ask.promise)
         holder = self.reservations.get(self.by.get(ask.once or "", ""))
         if holder is not None and holder.expires_ms > self._now():
             raise Conflict("the same request is still being answered")
-        full = [entry for entry in self._full(ask) if not entry[0].window.watched]
+        full = [entry for entry in self._full(ask, held) if not entry[0].window.watched]
         if any(state.window.meter is Meter.REQUESTS for state, _ in full):
             return Refused(self._states(ask.scopes), *blocking(full))
         found = self._look_up(ask)
@@ -172,6 +187,70 @@ class InMemoryAdmission:
             del self.cache[name]
         return len(names)
 
+    async def promise(
+        self, name: str, scopes: ScopedWindows, steps: Sequence[PromisedStep], lasts_s: float
+    ) -> Refused | None:
+        if name in self.promises:
+            return None
+        full, held = [], {}
+        for cell in self._cells(scopes):
+            if cell[1].is_budget:
+                used, began = self._counted(cell)
+                amount = sum(_asked(cell[1].meter, step, step.units, step.calls) for step in steps)
+                if not cell[1].watched and amount and used + amount > cell[1].limit:
+                    full.append((self._state(cell), amount))
+                held[cell] = (began, amount)
+        if full:
+            return Refused(self._states(scopes), *blocking(full))
+        for cell, (_, amount) in held.items():
+            self._add(cell, amount)
+        by_name = {step.name: step for step in steps}
+        calls = {step.name: step.calls for step in steps}
+        self.promises[name] = Promise(held, by_name, calls)
+        return None
+
+    async def forget(self, name: str, step: str) -> None:
+        if name in self.promises:
+            self._take((name, step), self.promises[name].calls.get(step, 0))
+
+    async def end(self, name: str) -> None:
+        promise = self.promises.pop(name, None)
+        for cell, (began, amount) in promise.held.items() if promise else ():
+            if self._counted(cell)[1] == began:
+                self._add(cell, -amount)
+
+    def _share(self, promise: tuple[str, str] | None, calls: int = 1) -> dict[Cell, int]:
+        """What is held for so many calls of a step, where the span lasts that it is of."""
+        name, step = promise or ("", "")
+        found = self.promises.get(name)
+        if found is None or found.calls.get(step, 0) < 1:
+            return {}
+        one = found.steps[step]
+        return {
+            cell: min(amount, calls * _asked(cell[1].meter, one, one.one, 1))
+            for cell, (began, amount) in found.held.items()
+            if self._counted(cell)[1] == began
+        }
+
+    def _take(self, name: tuple[str, str], calls: int = 1) -> dict[Cell, int]:
+        """Take it out of the promise and of the windows."""
+        share = self._share(name, calls)
+        promise = self.promises.get(name[0])
+        if promise is not None and promise.calls.get(name[1], 0):
+            promise.calls[name[1]] -= calls
+        self._hold(name[0], share, -1)
+        return share
+
+    def _hold(self, name: str, share: dict[Cell, int], sign: int) -> None:
+        for cell, amount in share.items():
+            began, left = self.promises[name].held[cell]
+            self.promises[name].held[cell] = (began, left + sign * amount)
+            self._add(cell, sign * amount)
+
+    def _add(self, cell: Cell, amount: int) -> None:
+        used, began = self._counted(cell)
+        self.counters[_counter(cell)] = (began, max(0, used + amount))
+
     def _look_up(self, ask: Ask) -> Hit | InFlight | None:
         if ask.cache_key is None or not ask.read_cache:
             return None
@@ -179,6 +258,8 @@ class InMemoryAdmission:
         entry = self._live(name)
         if entry is not None:
             entry.hits += 1
+            if ask.promise is not None:
+                self._take(ask.promise)
             self._charge(ask, with_work=False)
             self.events.append(Event("hit", ask.request_id, ask))
             return Hit(self._states(ask.scopes), entry.reply)
@@ -192,9 +273,10 @@ class InMemoryAdmission:
         if leads:
             self.flights[ask.principal.tenant_id, ask.cache_key or ""] = ask.request_id
         expires_ms = self._now() + int(self.lease_s * 1000)
-        would_refuse = tuple(state for state, _ in self._full(ask) if state.window.watched)
+        taken = self._take(ask.promise) if ask.promise is not None else {}
+        would_refuse = tuple(state for state, _ in self._full(ask, {}) if state.window.watched)
         charges = self._charge(ask, with_work=True)
-        self.reservations[ask.request_id] = Reservation(ask, expires_ms, charges, leads)
+        self.reservations[ask.request_id] = Reservation(ask, expires_ms, charges, leads, taken)
         if ask.once is not None:
             self.by[ask.once] = ask.request_id
         self.events.append(Event("admitted", ask.request_id, ask))
@@ -240,11 +322,11 @@ class InMemoryAdmission:
         span = span_of(window, now_ms / 1000)
         return WindowState(scope, window, self._used(cell), reset_ms(span, now_ms))
 
-    def _full(self, ask: Ask) -> list[tuple[WindowState, int]]:
+    def _full(self, ask: Ask, held: dict[Cell, int]) -> list[tuple[WindowState, int]]:
         found = []
         for cell in self._cells(ask.scopes):
             amount = reserved_of(cell[1], ask.units, ask.most, ask.prices)
-            if amount and self._used(cell) + amount > cell[1].limit:
+            if amount and self._used(cell) - held.get(cell, 0) + amount > cell[1].limit:
                 found.append((self._state(cell), amount))
         return found
 
@@ -274,10 +356,17 @@ class InMemoryAdmission:
             if difference > 0 or began - bucket < shortest(span_of(cell[1], began)):
                 self.counters[_counter(cell)] = (began, max(0, used + difference))
         ask = reservation.ask
+        if refund and reservation.taken and ask.promise and ask.promise[0] in self.promises:
+            self._hold(ask.promise[0], reservation.taken, 1)
+            self.promises[ask.promise[0]].calls[ask.promise[1]] += 1
         name = (ask.principal.tenant_id, ask.cache_key or "")
         if reservation.leads_flight and self.flights.get(name) == request_id:
             del self.flights[name]
         return reservation
+
+
+def _asked(meter: Meter, step: PromisedStep, units: WorkUnits, calls: int) -> int:
+    return calls if meter is Meter.REQUESTS else amount_of(meter, units, step.prices)
 
 
 def _counter(cell: Cell) -> Counter:

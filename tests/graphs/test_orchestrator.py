@@ -5,14 +5,17 @@ tested in `test_workflow_recovery.py`.
 """
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
 
 from auth.database import Database
 from auth.workflow_steps import StepStatus
-from core.errors import CarillonError, InvalidRequest, ModelUnavailable
+from core.errors import CarillonError, Conflict, InvalidRequest, ModelUnavailable
+from core.references import Room
 from core.work import NO_WORK
+from core.workflow import Retry
 from tests.ingress.workflow_world import (
     BEEP,
     PICTURE,
@@ -182,6 +185,91 @@ async def test_a_step_that_takes_too_long_fails(world, client):
     }
 
 
+async def test_a_run_ends_when_its_time_is_over_whatever_it_waits_for(world, client, monkeypatch):
+    monkeypatch.setattr("ingress.workflow_runs.PATIENCE", timedelta(seconds=1))
+    world.models.errors = {"x": [CarillonError("broken")]}
+    world.models.held = {"slow": asyncio.Event()}
+    steps = (
+        say("a", "x", retry={"attempts": 10, "delay_s": 60}, on_failure="continue"),
+        say("b", "slow"),
+    )
+    run = await ran(client, *steps)
+    assert (run["status"], run["error"]["code"]) == ("failed", "deadline_exceeded")
+    assert world.models.under_way == 0
+    # As if a process took it over that had been left too late.
+    await world.database.execute("UPDATE jobs SET status = 'queued' WHERE id = $1", run["id"])
+    await world.runner.run(run["id"])
+    assert (await ended(client, run))["error"]["code"] == "deadline_exceeded"
+    monkeypatch.undo()
+    world.models.held["slow"].set()
+    await client.post(f"{RUNS}/{run['id']}/resume")
+    run = await ended(client, run)
+    assert run["status"] == "completed", run["error"]
+
+
+def test_pauses_between_tries_grow_up_to_a_minute():
+    retry = Retry(attempts=10, delay_s=10)
+    assert [retry.pause_s(tries) for tries in (1, 2, 3, 4, 9)] == [10, 20, 40, 60, 60]
+
+
+async def test_media_that_are_too_much_for_a_request_are_not_read(world, key, client, monkeypatch):
+    who = await world.identifier.identify(key)
+    size = 11 * 2**20  # a third more in base64: one fits, two do not
+    media = [await world.store.put(who, bytes([n]) * size, "image/png") for n in (1, 2, 3)]
+    read, reads = world.store.read, []
+
+    async def counted(each):
+        reads.append(each.hash)
+        return await read(each)
+
+    monkeypatch.setattr(world.store, "read", counted)
+    all_of_them = "".join(f"${{media.{each.hash}}}" for each in media)
+    run = await ran(client, say("a", all_of_them))
+    assert (run["status"], run["error"]["code"]) == ("failed", "body_too_large")
+    assert "step 'a': 'input': with its values" in run["error"]["message"]
+    assert len(reads) == 1
+    reads.clear()
+    one = f"${{media.{media[0].hash}.base64}}"
+    run = await ran(client, say("a", "x"), outputs={"all": one})
+    assert run["error"]["message"].startswith("'outputs': with its values")
+    assert not reads
+
+
+async def test_a_long_list_of_large_outputs_is_not_read_whole(world, client, monkeypatch):
+    monkeypatch.setattr("graphs.orchestrator.values.Room", lambda: Room(300_000))
+    embed = {"id": "e", "model": "embed", "map": ["a", "b", "c"], "input": {"input": "${item}"}}
+    run = await ran(client, embed, say("n", "${steps.e.output}"))
+    assert run["error"]["code"] == "body_too_large"
+
+
+async def test_nul_in_what_a_model_says_is_left_out(world, client):
+    world.models.errors = {"bad": [InvalidRequest("no \0 here")]}
+    run = await ran(
+        client,
+        say("a", "${inputs.text}"),
+        say("b", "${steps.a.output.text}!"),
+        say("c", "bad", on_failure="continue"),
+        inputs={"text": "left NUL right"},
+    )
+    assert run["status"] == "completed", run["error"]
+    assert by_id(run)["a"]["output"]["text"] == "left  right"
+    assert by_id(run)["b"]["output"]["text"] == "left  right!"
+    assert by_id(run)["c"]["error"]["message"] == "no  here"
+
+
+async def test_a_models_own_conflict_is_its_answer(world, client):
+    world.models.errors = {"x": [Conflict("the document is being written")] * 2}
+    response = await client.post(
+        RUNS, json={"steps": [say("a", "x")]}, headers={"cache-control": "no-store"}
+    )
+    run = await ended(client, response.json())
+    assert run["error"] == {
+        "code": "conflict",
+        "message": "step 'a': the document is being written",
+    }
+    assert world.models.asked == {"x": 1}
+
+
 async def test_a_failure_may_be_forgiven(world, client):
     world.models.errors = {name: [InvalidRequest("no")] for name in ("a", "b", "2")}
     run = await ran(
@@ -297,6 +385,20 @@ async def test_what_a_killed_process_held_is_given_back_and_what_it_finished_is_
     by_request = {s.request_id: s for s in world.settlements}
     assert (by_request[lost_id].status_code, by_request[lost_id].units) == (503, NO_WORK)
     assert not world.admission.reservations
+
+
+async def test_who_takes_a_run_over_asks_the_same_as_who_died(world, client):
+    gate = asyncio.Event()
+    document = {"messages": [{"role": "user", "content": "all: ${steps.a.output}"}]}
+    world.models.held = {"all": gate}
+    run = await begun(client, say("a", "one"), {"id": "b", "model": "echo", "input": document})
+    await until(lambda: len(world.models.asked) == 2)
+    world.runner.tasks[run["id"]].cancel()
+    await asyncio.gather(*world.runner.tasks.values(), return_exceptions=True)
+    gate.set()
+    await world.runner.run(run["id"])
+    assert (await ended(client, run))["status"] == "completed"
+    assert sorted(world.models.asked.values()) == [1, 2]
 
 
 async def test_what_was_charged_before_its_process_died_is_not_charged_again(

@@ -21,6 +21,7 @@ from auth.pipeline import Pipeline
 from auth.plans import Plan
 from auth.prices import PriceBook
 from auth.principal import Principal, Scope
+from auth.promises import ValkeyPromises
 from auth.valkey import ValkeyAdmission
 from auth.workflow_steps import StepBook
 from core.model import ModelCard, Reply
@@ -78,7 +79,8 @@ class Noting(NothingUnheard):
 async def main(postgres: str, valkey: str, prefix: str, media: str, log: str) -> None:
     database = Database(SecretStr(postgres), PATIENCE_S)
     book = JobBook(database)
-    admission = ValkeyAdmission(Pipeline(SecretStr(valkey), PATIENCE_S), prefix)
+    pipeline = Pipeline(SecretStr(valkey), PATIENCE_S)
+    admission = ValkeyAdmission(pipeline, prefix)
     path = RequestPath(
         KeyIsTenant(),
         admission,
@@ -91,7 +93,9 @@ async def main(postgres: str, valkey: str, prefix: str, media: str, log: str) ->
     signer = UrlSigner(SecretStr(secrets.token_hex(16)), 60)
     store = MediaStore(Blobs(media), MediaOwnership(database), signer, PLANS)
     url = SecretStr(postgres)
-    kind = Workflows(path, book, StepBook(database), store, admission, DurableQueue(url))
+    promises = ValkeyPromises(pipeline, prefix)
+    steps, queue = StepBook(database), DurableQueue(url)
+    kind = Workflows(path, book, steps, store, admission, promises, queue)
     kind.catalog = CATALOG
     durable = Durable(url, book, {kind.name: kind}, 16)
     await durable.launch()

@@ -2,14 +2,19 @@
 
 import asyncio
 import json
+import secrets
 
 import pytest
 from pydantic import SecretStr
 
 from auth.database import Database
-from core.errors import InvalidRequest
+from auth.limits import Limits
+from core.errors import BudgetSpent, InvalidRequest
+from ingress.exchange import call_of
 from tests.ingress.workflow_world import (
+    CATALOG,
     PICTURE,
+    PLANS,
     RUNS,
     WorkflowWorld,
     begun,
@@ -114,6 +119,12 @@ async def test_yaml_means_the_same_as_json(world, client):
         ([say("a", "x", after=["a"])], 400, "invalid_request", "steps"),
         ([say("a b", "x")], 400, "invalid_request", "steps.0.id"),
         ([say("a", "x", surprise=1)], 400, "unknown_parameter", "steps.0.surprise"),
+        (
+            [say("a", "x", retry={"attempts": 10, "delay_s": 61})],
+            400,
+            "invalid_request",
+            "steps.0.retry.delay_s",
+        ),
         ([say("a", "x", model="gone")], 404, "model_not_found", "steps.0.model"),
         ([say("a", "x", operation="fly")], 400, "invalid_request", "steps.0.operation"),
         ([echo("a", {})], 400, "invalid_request", "steps.0.input.messages"),
@@ -184,6 +195,20 @@ async def test_documents_that_are_hard_to_read_are_refused(client, content):
     assert response.status_code in (400, 413), response.text
 
 
+async def test_text_that_cannot_be_kept_is_refused_with_its_place(world, key, client):
+    steps = [say("a", "x")]
+    response = await client.post(RUNS, json={"steps": steps, "inputs": {"x": "a\0b"}})
+    assert error_of(response)[:3] == (400, "invalid_request", "inputs.x")
+    run = await ran(client, *steps, inputs={"x": "a"})
+    again = await client.post(f"{RUNS}/{run['id']}/rerun", json={"inputs": {"x": "\0"}})
+    assert error_of(again)[:2] == (400, "invalid_request")
+    text = b"steps:\n- id: a\n  model: echo\n  input: {[x]: y}\n"
+    response = await client.post(CHECK, content=text, headers={"content-type": "text/yaml"})
+    assert error_of(response)[:2] == (400, "malformed_body")
+    assert "line 4, column 11" in error_of(response)[3]
+    assert await stored(world, key) == 1
+
+
 async def test_a_small_body_that_stands_for_a_large_one_is_refused(world, key, client):
     inputs = {"big": "x" * 1_000_000}
     often = [{"role": "user", "content": "say ${inputs.big}"}] * 100
@@ -235,6 +260,65 @@ async def test_runs_under_way_hold_their_estimates_against_each_other(world):
         assert sum(answer.status_code == 200 for answer in answers) <= 1
         await client.post(f"{RUNS}/{run['id']}/cancel")
         assert await stored(world, key) == 1 + sum(a.status_code == 200 for a in answers)
+
+
+async def direct(world, key):
+    """A call of the tenant's that is part of no run."""
+    call = call_of(
+        CATALOG,
+        "chat",
+        HELLO | {"model": "echo"},
+        request_id=secrets.token_hex(8),
+        trace_id="direct",
+        endpoint="/v1/chat/completions",
+    )
+    return await world.path.answer(call, key, await world.identifier.identify(key))
+
+
+async def spent(world, key):
+    """Requests of the day."""
+    who = await world.identifier.identify(key)
+    (state,) = await world.admission.standing(Limits(PLANS).scopes(who))
+    return state.used
+
+
+async def test_what_a_run_needs_nobody_else_can_spend(world):
+    key = await world.tenant("brief")
+    gate = asyncio.Event()
+    world.models.held = {"0": gate}
+    async with world.http(key) as client:
+        run = await begun(client, say("each", "${item}", map=["0", "1", "2", "3"]))
+        await until(lambda: world.models.asked["3"])
+        assert await spent(world, key) == 4
+        other = await client.post(RUNS, json={"steps": [say("a", "x"), say("b", "y")]})
+        assert error_of(other)[:2] == (429, "insufficient_quota")
+        await direct(world, key)
+        with pytest.raises(BudgetSpent):
+            await direct(world, key)
+        gate.set()
+        assert (await ended(client, run))["status"] == "completed"
+    assert await spent(world, key) == 5
+
+
+async def test_what_a_run_did_not_need_is_given_back(world):
+    key = await world.tenant("brief")
+    async with world.http(key) as client:
+        run = await ran(
+            client,
+            say("list", "one two"),
+            say("each", "${item}", map="${steps.list.output.list}", max_items=3),
+            say("never", "x", **{"if": "1 == 2"}),
+        )
+        assert run["status"] == "completed", run["error"]
+        assert await spent(world, key) == 3
+        gate = asyncio.Event()
+        world.models.held = {"slow": gate}
+        run = await begun(client, say("a", "slow"), say("b", "y", after=["a"]))
+        await until(lambda: world.models.asked["slow"])
+        assert await spent(world, key) == 5
+        await client.post(f"{RUNS}/{run['id']}/cancel")
+        # Of the call under way it is not known yet what was done.
+        assert await spent(world, key) == 4
 
 
 async def test_a_rate_that_could_never_hold_a_step_is_told_and_others_are_waited_for(world):

@@ -23,6 +23,7 @@ from auth.limits import Limits
 from auth.media import MediaOwnership
 from auth.plans import read_plans
 from auth.prices import PriceBook
+from auth.promises import ValkeyPromises
 from auth.receipts import ReceiptSigner
 from auth.reconciliation import Reconciliation
 from auth.usage import Usage
@@ -127,6 +128,7 @@ async def whole_gateway(
             jobs=JobBook(world.database),
             queue=Shelf(),
             steps=StepBook(world.database),
+            promises=ValkeyPromises(world.store, prefix),
             webhooks=WebhookSigner(secret),
             media=MediaStore(
                 Blobs(str(media)), MediaOwnership(world.database), UrlSigner(secret, 3600), plans

@@ -41,6 +41,7 @@ from ingress.media.store import MediaStore
 from ingress.path import RequestPath
 from ingress.readiness import Readiness
 from ingress.workflow_aliases import WorkflowAliases
+from ingress.workflow_promise import RunPromises
 from ingress.workflow_runs import WorkflowRuns
 from ingress.workflows import WorkflowEndpoints
 from tests.fakes.admission import InMemoryAdmission
@@ -93,7 +94,7 @@ class Models(NothingUnheard):
         self.errors = {}
         """By text: raised one by one."""
         self.held = {}
-        """By text: events that an answer waits for."""
+        """By text, or how it begins up to a colon: events that an answer waits for."""
         self.under_way = 0
         self.most_at_once = 0
 
@@ -104,8 +105,8 @@ class Models(NothingUnheard):
         self.under_way += 1
         self.most_at_once = max(self.most_at_once, self.under_way)
         try:
-            if text in self.held:
-                await self.held[text].wait()
+            if (gate := self.held.get(text) or self.held.get(text.partition(":")[0])) is not None:
+                await gate.wait()
             await asyncio.sleep(0)
             if self.errors.get(text):
                 raise self.errors[text].pop(0)
@@ -137,6 +138,7 @@ def _reply(call, text):
     elif call.operation_name == "embed":
         body = {"data": [{"embedding": [0.123456] * 20_000}]}
     else:
+        text = text.replace("NUL", "\0")
         message = {"role": "assistant", "content": text}
         body = {"choices": [{"message": message, "finish_reason": "stop"}], "list": text.split()}
     return Reply(orjson.dumps(body), UNITS)
@@ -207,19 +209,16 @@ class WorkflowWorld:
         )
         self.runner = Runner(self.book)
         self.workflows = Workflows(
-            self.path, self.book, self.steps, self.store, self.admission, self.runner
+            *(self.path, self.book, self.steps, self.store, self.admission),
+            *(self.admission, self.runner),
         )
         self.workflows.catalog = catalog
         self.runner.kind = self.workflows
         headroom = Headroom(self.admission, limits, PRICES)
+        promises = RunPromises(self.admission, limits, PRICES)
         runs = WorkflowRuns(
-            self.path,
-            catalog,
-            self.book,
-            self.steps,
-            Handover(self.runner),
-            self.store,
-            headroom,
+            *(self.path, catalog, self.book, self.steps, Handover(self.runner), self.store),
+            *(headroom, promises),
         )
         self.signer = WebhookSigner(PEPPER)
         parts = (
