@@ -15,6 +15,7 @@ import asyncpg
 import orjson
 
 from auth.database import Connection, Database
+from auth.document_room import require_room
 from auth.documents import ONE, StoredDocument, document_of, no_collection
 from auth.paging import known_id
 from core.errors import Conflict, InvalidRequest, NotFound
@@ -96,6 +97,11 @@ class NewDocument:
     metadata: Mapping[str, Any]
     text: str
 
+    @property
+    def text_bytes(self) -> int:
+        """What it takes of the plan's storage."""
+        return len(self.text.encode())
+
 
 @dataclass(frozen=True, slots=True)
 class Begun:
@@ -123,6 +129,13 @@ class DocumentWrites:
         )
         if row is not None:
             _require_same(row, model, embedding)
+
+    async def require_room(
+        self, tenant_id: str, limit: int | None, collection: str, name: str | None, size: int
+    ) -> None:
+        """Raises StorageFull. See `auth.document_room`; `finish` looks again."""
+        async with self._database.of(tenant_id).transaction() as connection:
+            await require_room(connection, tenant_id, limit, collection, name, size)
 
     async def require_there(self, tenant_id: str, collection: str) -> None:
         """Raises NotFound where there is no such collection."""
@@ -154,16 +167,26 @@ class DocumentWrites:
         return Begun(collection, name, mark)
 
     async def finish(
-        self, tenant_id: str, begun: Begun, document: NewDocument
+        self,
+        tenant_id: str,
+        begun: Begun,
+        document: NewDocument,
+        storage_bytes: int | None = None,
     ) -> tuple[StoredDocument, bool]:
         """It is there from now on; whether in place of one of its id, whose passages are leftovers.
+
+        Args:
+            storage_bytes: what the tenant's documents may take together; None for no limit.
 
         Raises:
             Conflict: it was put in again, or deleted, meanwhile.
             InvalidRequest: PostgreSQL cannot hold it.
+            StorageFull
         """
         key = (tenant_id, begun.collection, begun.id)
         async with self._database.of(tenant_id).transaction() as connection:
+            size = document.text_bytes
+            await require_room(connection, tenant_id, storage_bytes, *key[1:], size)
             await connection.execute(CHANGE, tenant_id, begun.collection)
             replaced = await connection.fetchval(IS_THERE, *key)
             await _finish(connection, key, begun.mark, document)
@@ -250,7 +273,7 @@ async def _finish(
             document.tokens,
             orjson.dumps(dict(document.metadata)).decode(),
             document.text,
-            len(document.text.encode()),
+            document.text_bytes,
         )
     except asyncpg.DataError as error:
         raise InvalidRequest("the text has characters that cannot be stored", "text") from error

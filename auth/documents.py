@@ -14,6 +14,7 @@ import orjson
 
 from auth.accounts import Page
 from auth.database import Database
+from auth.document_room import require_room
 from auth.paging import known_id, page_size
 from core.errors import NotFound
 
@@ -179,13 +180,12 @@ class DocumentBook:
         )
         return Page(tuple(document_of(row) for row in rows[:limit]), len(rows) > limit)
 
-    async def stored_bytes(self, tenant_id: str) -> int:
-        """Bytes of text that a tenant's documents take."""
-        row = await self._database.of(tenant_id).row(
-            "SELECT coalesce(sum(text_bytes), 0) AS bytes FROM rag_documents WHERE tenant_id = $1",
-            tenant_id,
-        )
-        return 0 if row is None else int(row["bytes"])
+    async def require_room(
+        self, tenant_id: str, limit: int | None, collection: str, name: str | None, size: int
+    ) -> None:
+        """Raises StorageFull. See `auth.document_room`."""
+        async with self._database.of(tenant_id).transaction() as connection:
+            await require_room(connection, tenant_id, limit, collection, name, size)
 
 
 def no_collection() -> NotFound:

@@ -63,6 +63,10 @@ class Limits:
         """Whether its requests reserve the most that they may take. Raises SettingsError."""
         return self._plan(principal.plan).strict
 
+    def storage_bytes(self, principal: Principal) -> int | None:
+        """Bytes that its tenant may keep; None for no limit. Raises SettingsError."""
+        return self._plan(principal.plan).storage_bytes
+
     def weight(self, principal: Principal) -> int:
         """Of its tenant where tenants take turns; a plan that is gone weighs least."""
         plan = self._plans.get(principal.plan)

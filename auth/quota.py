@@ -75,12 +75,16 @@ def described(window: Window) -> str:
     return f"{amount} per {SPANS.get(window.seconds, f'{window.seconds} s')}"
 
 
-def storage_refusal(state: StorageState, size: int = 0) -> StorageFull:
-    """The error for media that somebody has no room for; `size` where it is known, in bytes."""
+def storage_refusal(state: StorageState, size: int = 0, kept: str = "media") -> StorageFull:
+    """The error for what somebody has no room for; `size` where it is known, in bytes.
+
+    Args:
+        kept: what has to be deleted to make room.
+    """
     used, limit = state.used, state.limit
     text = f"{STORAGES[state.scope]} is full: {used} of {limit} bytes are used"
     more = f" and {size} more do not fit" if size else ""
-    error = StorageFull(f"{text}{more}; delete media to make room")
+    error = StorageFull(f"{text}{more}; delete {kept} to make room")
     full = {"scope": state.scope, "meter": "storage_bytes", "limit": limit, "used": used}
     error.trace = {"step": "admit", "limit": full | {"asked": size or None, "resets_at": None}}
     return error

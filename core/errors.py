@@ -130,7 +130,7 @@ class ModelForbidden(Forbidden):
 
 
 class StorageFull(Forbidden):
-    """The tenant's plan has no room for more media; deleting some makes room."""
+    """The tenant's plan has no room for more media, or documents; deleting some makes room."""
 
     code = "storage_quota_exceeded"
 

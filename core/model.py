@@ -77,6 +77,8 @@ class CallContext:
     device_s: float = 0.0
     """Seconds that a device worked for it so far; where calls share one, its share. Kept by the
     engine, as `done` is."""
+    storage_bytes: int | None = None
+    """Of operations on what tenants keep: the most that this one may keep; None for no limit."""
     durable: bool = False
     """Whether its caller is a job, which outlives its process and settles by itself what is cut
     short: it makes the call again, and work that was lost is not billed."""

@@ -182,7 +182,7 @@ class AddRequest(DocumentFields):
     pages: int | None = Field(None, ge=1)
     blocks: list[Block] | None = Field(None, min_length=1, max_length=MAX_BLOCKS)
     """How `text` is built, where it was read from a file; found in it when not given."""
-    tokens: int | None = Field(None, ge=0)
+    tokens: int | None = Field(None, ge=1)
     """What embedding it takes, as `read_document` counted it: reserved in place of a bound."""
 
     @model_validator(mode="after")

@@ -58,6 +58,12 @@ class Asking:
             return bound
         return self._estimates.of(principal.tenant_id, model_id, bound)
 
+    def storage_bytes(self, call: Call, principal: Principal) -> int | None:
+        """The most that the tenant may keep, where the call is about what it keeps."""
+        if call.operation.tenant_field is None:
+            return None
+        return self._limits.storage_bytes(principal)
+
     def learn(self, call: Call, ask: Ask, units: WorkUnits) -> None:
         """What it took after all."""
         self._estimates.learn(ask.principal.tenant_id, call.model.card.id, ask.most, units)

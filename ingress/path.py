@@ -302,6 +302,7 @@ class RequestPath:
             call.model.card.id,
             salt,
             ask.most,
+            storage_bytes=self._asking.storage_bytes(call, ask.principal),
             durable=call.durable,
             whole_or_nothing=call.whole_or_nothing,
         )

@@ -26,8 +26,6 @@ from starlette.responses import Response
 
 from auth.documents import DocumentBook
 from auth.principal import Principal, Scope
-from auth.quota import storage_refusal
-from auth.storage import StorageState
 from core.errors import InvalidRequest, NotFound
 from core.rag import (
     DEFAULT_COLLECTION,
@@ -236,16 +234,12 @@ class RagEndpoints:
         return self._catalog.find(named, operation)
 
     async def _require_room(self, principal: Principal, request: DocumentRequest) -> None:
-        """Raises StorageFull where the plan's storage has no room for more documents."""
+        """Raises StorageFull before anything is read; the graph knows what a file's text takes."""
         limit = self._media.storage.plan(principal.plan).storage_bytes
-        if limit is None:
-            return
-        state = StorageState(
-            "tenant", limit, await self._documents.stored_bytes(principal.tenant_id)
-        )
         size = len((request.text or "").encode())
-        if not state.has_room(size):
-            raise storage_refusal(state, size)
+        await self._documents.require_room(
+            principal.tenant_id, limit, request.collection, request.id, size
+        )
 
     async def _read(
         self,

@@ -60,11 +60,14 @@ class Intake:
 
         Raises:
             InvalidRequest: it has no words, or takes more tokens than were reserved.
+            StorageFull: the tenant may not keep so much.
             Conflict: the collection is another graph's, or the document changed meanwhile.
         """
         scope = Scope(request.tenant, request.collection)
         await self._library.require_ours(scope)
         reading = await _reading(request)
+        size, most = len(reading.text.encode()), call.storage_bytes
+        await self._library.require_room(scope, request.id, size, most)
         title = request.title or reading.title
         cuts = await self._cut(reading, title)
         tokens = sum(each.tokens for each in cuts)
@@ -85,7 +88,9 @@ class Intake:
             metadata=request.metadata,
             text=reading.text,
         )
-        kept, replaced = await self._library.add(scope, request.id, document, passages, vectors)
+        kept, replaced = await self._library.add(
+            scope, request.id, document, passages, vectors, most
+        )
         return kept.document() | {"replaced": replaced}
 
     async def _cut(self, reading: Reading, title: str | None) -> list[Cut]:
@@ -116,9 +121,9 @@ def _reading_of(document: dict[str, Any]) -> Reading:
 
 
 def _require_reserved(tokens: int, call: CallContext) -> None:
-    """No more than was admitted is embedded."""
+    """No more than was admitted is embedded. What no gateway admitted has no limit."""
     reserved = call.reserved.input_tokens
-    if reserved and tokens > reserved:
+    if call.model and tokens > reserved:
         raise InvalidRequest(
             f"embedding it takes {tokens:,} tokens, and {reserved:,} were reserved: have it counted"
             " by 'read_document', and send its 'tokens'",

@@ -42,6 +42,12 @@ class Library:
         """Raises Conflict for a collection whose vectors are not this graph's."""
         await self._rows.require_same(scope.tenant, scope.collection, self._model, self._embedding)
 
+    async def require_room(
+        self, scope: Scope, name: str | None, size: int, storage_bytes: int | None
+    ) -> None:
+        """Raises StorageFull where a text of `size` bytes is more than the tenant may keep."""
+        await self._rows.require_room(scope.tenant, storage_bytes, scope.collection, name, size)
+
     async def add(
         self,
         scope: Scope,
@@ -49,14 +55,17 @@ class Library:
         document: NewDocument,
         passages: Sequence[Passage],
         vectors: Sequence[Sequence[float]],
+        storage_bytes: int | None = None,
     ) -> tuple[StoredDocument, bool]:
         """Keep a document; whether it took the place of another of its id.
 
         Args:
             passages: in order; the document that they name is set here.
+            storage_bytes: what the tenant's documents may take together; None for no limit.
 
         Raises:
             Conflict: the collection is not ours, or the document changed meanwhile.
+            StorageFull: others took the room meanwhile.
             StoreUnavailable: nothing has changed.
         """
         begun = await self._rows.begin(
@@ -69,7 +78,7 @@ class Library:
         ]
         try:
             await self._store.upsert(scope, own, vectors)
-            kept = await self._rows.finish(scope.tenant, begun, document)
+            kept = await self._rows.finish(scope.tenant, begun, document, storage_bytes)
         except BaseException:
             await self._undo(scope, begun)
             raise

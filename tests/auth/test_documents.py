@@ -1,12 +1,14 @@
 """Documents' rows: what is there, what is pending, what is to be swept, and whose it is."""
 
+import asyncio
+
 import pytest
 
 from auth.accounts import Tenant
 from auth.database import Database
 from auth.document_writes import Begun, DocumentWrites, NewDocument
 from auth.documents import DocumentBook
-from core.errors import Conflict, InvalidRequest, NotFound
+from core.errors import Conflict, InvalidRequest, NotFound, StorageFull
 
 TEXT = NewDocument("Bells", "text", 11, None, 2, 9, {"year": 2026, "tags": ["a"]}, "Bells ring.")
 
@@ -36,7 +38,7 @@ async def test_a_document_is_there_once_it_is_finished(rows, book, tenant):
     assert (found.text, found.mark) == ("Bells ring.", begin.mark)
     collection = await book.collection(tenant.id, "c")
     assert (collection.documents, collection.passages) == (1, 2)
-    assert collection.text_bytes == await book.stored_bytes(tenant.id) == 11
+    assert collection.text_bytes == 11
 
 
 async def test_every_change_is_another_version(rows, book, tenant):
@@ -158,3 +160,24 @@ async def test_a_new_id_is_made_where_none_is_given(rows, tenant):
     begin = await begun(rows, tenant, None)
     assert begin.id.startswith("doc-")
     assert begin.id != (await begun(rows, tenant, None)).id
+
+
+async def test_documents_put_in_at_once_do_not_overrun_the_storage(rows, book, tenant):
+    begins = [await rows.begin(tenant.id, f"c{n}", "d", "rag", "encoder") for n in range(6)]
+    done = await asyncio.gather(
+        *(rows.finish(tenant.id, begin, TEXT, 33) for begin in begins), return_exceptions=True
+    )
+    assert sum(isinstance(each, StorageFull) for each in done) == 3
+    kept = (await book.collections(tenant.id, None, 10)).items
+    assert sum(each.text_bytes for each in kept) == 33
+
+
+async def test_a_document_makes_room_for_its_next_version(rows, book, tenant):
+    await rows.finish(tenant.id, await begun(rows, tenant), TEXT, 11)
+    _, replaced = await rows.finish(tenant.id, await begun(rows, tenant), TEXT, 11)
+    assert replaced
+    await book.require_room(tenant.id, 11, "c", "d", 11)
+    for name in (None, "e"):
+        with pytest.raises(StorageFull, match="delete documents"):
+            await book.require_room(tenant.id, 11, "c", name, 1)
+    await book.require_room(tenant.id, None, "c", "e", 10**12)

@@ -8,8 +8,9 @@ import orjson
 import pytest
 
 from auth.document_writes import Begun, DocumentWrites, NewDocument
+from auth.plans import read_plans
 from core.model import Reply
-from core.settings import SecretReference
+from core.settings import ROOT, SecretReference
 from core.work import WorkUnits
 from tests.auth.servers import Valkey
 from tests.fakes.dispatch import ScriptedDispatcher
@@ -252,6 +253,17 @@ async def test_a_caller_cannot_say_whose_documents_by_the_general_routes(tenant:
     chat.pop("tenant")
     assert (await tenant.ask("POST", "/v1/chat/completions", chat)).status_code == 200
     assert {request.tenant for _, request in tenant.dispatcher.requests} == {tenant.id}
+
+
+async def test_a_document_is_held_to_storage_and_reservation_by_every_route(tenant: Tenant):
+    path, body = "/v1/models/rag/add_document", {"text": "bells", "id": "d"}
+    nothing = await tenant.ask("POST", path, body | {"tokens": 0})
+    assert (nothing.status_code, nothing.json()["error"]["param"]) == (400, "tokens")
+    for route in (path, "/v1/rag/documents"):
+        assert (await tenant.ask("POST", route, body)).status_code < 300
+    mine = read_plans(ROOT / "plans.yaml")["pro"].storage_bytes
+    assert [call.storage_bytes for call in tenant.dispatcher.calls] == [mine, mine]
+    assert all(call.reserved.input_tokens for call in tenant.dispatcher.calls)
 
 
 async def test_the_older_paths_answer_in_their_own_words(tenant: Tenant):

@@ -9,12 +9,12 @@ from unittest.mock import patch
 
 import orjson
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from auth.database import Database
 from auth.document_writes import DocumentWrites
 from auth.documents import DocumentBook
-from core.errors import Conflict, InvalidRequest, NotFound, QueueFull, StoreUnavailable
+from core.errors import Conflict, InvalidRequest, NotFound, QueueFull, StorageFull, StoreUnavailable
 from core.model import CallContext
 from core.rag import RagLimits
 from core.work import WorkUnits
@@ -252,9 +252,26 @@ async def test_a_file_is_read_and_then_added_at_the_tokens_that_were_counted(wor
     assert (added["kind"], added["pages"], added["tokens"]) == ("pdf", 2, read["tokens"])
     found = await world.do("search", query="four euros", top_k=1)
     assert found["results"][0]["page"] == 1
-    too_few = CallContext("r", reserved=WorkUnits(input_tokens=read["tokens"] - 1))
-    with pytest.raises(InvalidRequest, match="were reserved"):
-        await world.do("add_document", too_few, id="q", **fields)
+    for reserved in (WorkUnits(input_tokens=read["tokens"] - 1), WorkUnits()):
+        too_few = CallContext("r", "rag", reserved=reserved)
+        with pytest.raises(InvalidRequest, match="were reserved"):
+            await world.do("add_document", too_few, id="q", **fields)
+
+
+async def test_nobody_says_that_embedding_takes_nothing(world: World):
+    with pytest.raises(ValidationError, match="tokens"):
+        await world.do("add_document", text=TOWER, tokens=0)
+
+
+async def test_what_a_tenant_may_not_keep_is_neither_embedded_nor_stored(world: World):
+    size = len(TOWER.encode())
+    await world.do("add_document", CallContext("r", storage_bytes=size), id="d", text=TOWER)
+    kept, embedded = world.passages(), len(world.encoder.texts)
+    with pytest.raises(StorageFull):
+        await world.do("add_document", CallContext("r", storage_bytes=size), id="e", text="Bells.")
+    assert (world.passages(), len(world.encoder.texts)) == (kept, embedded)
+    with pytest.raises(NotFound):
+        await world.book.find(world.a, "default", "e")
 
 
 async def test_vectors_of_another_model_do_not_mix(world: World):
