@@ -28,6 +28,9 @@ MAX_FILE_BYTES = 20 * 2**20
 MAX_CHARACTERS = 2_000_000
 """Of a document's text, however it came. Longer ones are several documents."""
 MAX_BLOCKS = 100_000
+"""Paragraphs and headings of a document."""
+MAX_OUTLINE = 10_000_000
+"""Characters of what says where they are: some forty for each, and the words of headings."""
 MAX_TITLE = 300
 MAX_QUERY = 8_000
 MAX_RESULTS = 100
@@ -155,20 +158,6 @@ class ReadRequest(_Public):
         return self
 
 
-class Block(BaseModel):
-    """A paragraph, a heading, a row: a piece of text that nothing should cut without need."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    start: int = Field(ge=0)
-    end: int = Field(ge=0)
-    """Characters of the document's text, from and up to."""
-    headings: tuple[Annotated[str, Field(max_length=1000)], ...] = Field((), max_length=9)
-    """Headings that it stands under, the outermost first; a heading's own is the last."""
-    is_heading: bool = False
-    page: int | None = Field(None, ge=1)
-
-
 class AddRequest(DocumentFields):
     """A document to keep: what the graph takes. `tenant` says whose."""
 
@@ -180,19 +169,10 @@ class AddRequest(DocumentFields):
     bytes: int = Field(0, ge=0)
     """Of the file that it came as."""
     pages: int | None = Field(None, ge=1)
-    blocks: list[Block] | None = Field(None, min_length=1, max_length=MAX_BLOCKS)
-    """How `text` is built, where it was read from a file; found in it when not given."""
+    outline: str | None = Field(None, min_length=1, max_length=MAX_OUTLINE)
+    """How `text` is built, as `read_document` wrote it; found in the text when not given."""
     tokens: int | None = Field(None, ge=1)
     """What embedding it takes, as `read_document` counted it: reserved in place of a bound."""
-
-    @model_validator(mode="after")
-    def _blocks_are_in_the_text(self) -> Self:
-        end = 0
-        for index, block in enumerate(self.blocks or ()):
-            if not end <= block.start < block.end <= len(self.text):
-                raise ValueError(f"'blocks.{index}' is not a piece of the text, in its order")
-            end = block.end
-        return self
 
 
 class DeleteRequest(_Public):

@@ -260,7 +260,7 @@ class RagEndpoints:
         call = exchange.call(self._catalog, "read_document", asked, model)
         call = replace(call, request_id=uuid.uuid4().hex)
         reading = orjson.loads((await self._path.answer(call, exchange.key, principal)).body)
-        kept = ("text", "blocks", "kind", "pages", "tokens")
+        kept = ("text", "outline", "kind", "pages", "tokens")
         fields |= {name: reading[name] for name in kept}
         fields["title"] = request.title or reading["title"]
         size = len(request.content) if request.content else len((request.text or "").encode())

@@ -115,9 +115,11 @@ def _decoded(data: bytes) -> str:
 
 def _as(data: bytes, encoding: str) -> str:
     try:
-        return data.decode(encoding)
-    except (UnicodeDecodeError, LookupError) as error:
+        text = data.decode(encoding)
+        text.encode()  # some encodings know halves of characters
+    except (UnicodeError, LookupError) as error:
         raise Unsupported(f"send text in UTF-8: this is not {encoding}") from error
+    return text
 
 
 def _is_word(data: bytes) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 from auth.document_writes import NewDocument
 from core.errors import InvalidRequest
 from core.model import CallContext
-from core.rag import MAX_BLOCKS, AddRequest, Block, Format, RagLimits, ReadRequest
+from core.rag import AddRequest, Format, RagLimits, ReadRequest
+from graphs.rag.blocks import blocks_of
 from graphs.rag.embedding import Embedder
 from graphs.rag.files import read_words
 from graphs.rag.library import Library
@@ -39,18 +40,19 @@ class Intake:
         self._library = library
 
     async def read(self, request: ReadRequest) -> dict[str, Any]:
-        """`kind`, `text`, `blocks`, `title`, `pages`; `passages`, and the `tokens` of them all.
+        """`kind`, `text`, `outline`, `title`, `pages`; `passages`, and the `tokens` of them all.
 
         Raises InvalidRequest or UnsupportedMediaType, which say what is wrong with the file.
         """
         if request.content is not None:
-            reading = _reading_of(await self._reader.read(request.content))
+            read = await self._reader.read(request.content)
+            reading = await asyncio.to_thread(Reading.of, read)
         else:
             reading = await _read(request.text or "", request.format)
         cuts = await self._cut(reading, request.title or reading.title)
         return {
             "object": "rag.reading",
-            **reading.document(),
+            **await asyncio.to_thread(reading.document),
             "passages": len(cuts),
             "tokens": sum(each.tokens for each in cuts),
         }
@@ -94,17 +96,19 @@ class Intake:
         return kept.document() | {"replaced": replaced}
 
     async def _cut(self, reading: Reading, title: str | None) -> list[Cut]:
-        if len(reading.blocks) > MAX_BLOCKS:
-            raise InvalidRequest(f"it has over {MAX_BLOCKS:,} paragraphs: split it", "text")
         return await asyncio.to_thread(cut, reading, title, self._limits, self._counter)
 
 
 async def _reading(request: AddRequest) -> Reading:
     """The document as it was read before, or read now."""
-    if request.blocks is None:
+    if request.outline is None:
         return await _read(request.text, request.format)
+    try:
+        blocks = await asyncio.to_thread(blocks_of, request.outline, len(request.text))
+    except ValueError as error:
+        raise InvalidRequest(f"'outline': {error}", "outline") from error
     kind = request.kind or request.format or "text"
-    return Reading(kind, request.text, request.blocks, pages=request.pages)
+    return Reading(kind, request.text, blocks, pages=request.pages)
 
 
 async def _read(text: str, format_: Format | None) -> Reading:
@@ -112,12 +116,6 @@ async def _read(text: str, format_: Format | None) -> Reading:
         return await asyncio.to_thread(read_words, text, format_)
     except Unreadable as error:
         raise InvalidRequest(f"'text': {error}", "text") from error
-
-
-def _reading_of(document: dict[str, Any]) -> Reading:
-    """What the reading process wrote."""
-    blocks = [Block(**block) for block in document["blocks"]]
-    return Reading(**(document | {"blocks": blocks}))
 
 
 def _require_reserved(tokens: int, call: CallContext) -> None:

@@ -8,8 +8,8 @@ code. It renders nothing, and reads each line once.
 import re
 from collections.abc import Iterator
 
-from core.rag import Block
-from graphs.rag.reading import Outline, Reading, clean_title, require_words
+from graphs.rag.blocks import Block
+from graphs.rag.reading import Outline, Reading, clean_title, require_few, require_words
 
 HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
 UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
@@ -37,7 +37,11 @@ def looks_like_markdown(text: str) -> bool:
 def read_text(text: str) -> Reading:
     """Paragraphs, as empty lines part them. Raises Unreadable for text without words."""
     require_words(text)
-    return Reading("text", text, list(_paragraphs(text)))
+    found: list[Block] = []
+    for paragraph in _paragraphs(text):
+        found.append(paragraph)
+        require_few(len(found))
+    return Reading("text", text, found)
 
 
 def read_markdown(text: str) -> Reading:
@@ -110,9 +114,8 @@ class _Page:
     def _add(self, start: int, end: int, *, is_heading: bool) -> None:
         start, end = _trimmed(self._text, start, end)
         if start < end:
-            self.blocks.append(
-                Block(start=start, end=end, headings=self._outline.path, is_heading=is_heading)
-            )
+            self.blocks.append(Block(start, end, self._outline.path, is_heading))
+            require_few(len(self.blocks))
 
 
 def _paragraphs(text: str) -> Iterator[Block]:
@@ -129,7 +132,7 @@ def _paragraphs(text: str) -> Iterator[Block]:
 
 def _block(text: str, start: int, end: int) -> Block:
     start, end = _trimmed(text, start, end)
-    return Block(start=start, end=end)
+    return Block(start, end)
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from core.filters import Metadata, Scalar
-from core.rag import Block, RagLimits
+from core.rag import RagLimits
+from graphs.rag.blocks import Block
 from graphs.rag.reading import Reading
 from graphs.rag.token_count import TokenCounter, TokenCounts
 

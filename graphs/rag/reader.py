@@ -62,7 +62,7 @@ class FileReader:
                     with suppress(ProcessLookupError):
                         child.kill()
                     await child.wait()
-        return _answer(output, child.returncode)
+        return await asyncio.to_thread(_answer, output, child.returncode)
 
 
 def _answer(output: bytes, status: int | None) -> dict[str, Any]:

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.rag import MAX_CHARACTERS, MAX_TITLE, Block, Kind
+from core.rag import MAX_BLOCKS, MAX_CHARACTERS, MAX_TITLE, Kind
+from graphs.rag.blocks import MAX_HEADING, Block, Headings, blocks_of, outline_of
 
 BETWEEN_BLOCKS = "\n\n"
-MAX_HEADING = 200
-"""Characters of a heading in the path that passages carry."""
 SPACES = re.compile(r"\s+")
 NOT_TEXT = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 127, *range(0xD800, 0xE000)])
 """Characters that are no writing, and that PostgreSQL or JSON may not hold."""
@@ -40,14 +39,20 @@ class Reading:
     title: str | None = None
     pages: int | None = None
 
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> "Reading":
+        """A reading that was JSON. Raises ValueError for a faulty `outline`."""
+        facts = {name: document[name] for name in ("kind", "text", "title", "pages")}
+        return cls(**facts, blocks=blocks_of(document["outline"], len(document["text"])))
+
     def document(self) -> dict[str, Any]:
-        """It as JSON: `kind`, `text`, `blocks`, `title`, `pages`."""
+        """It as JSON: `kind`, `text`, `title`, `pages`, `outline`."""
         return {
             "kind": self.kind,
             "text": self.text,
             "title": self.title,
             "pages": self.pages,
-            "blocks": [block.model_dump(exclude_defaults=True) for block in self.blocks],
+            "outline": outline_of(self.blocks),
         }
 
 
@@ -55,18 +60,16 @@ class Outline:
     """The headings that hold where a reader is."""
 
     def __init__(self) -> None:
-        self._path: list[tuple[int, str]] = []
-
-    @property
-    def path(self) -> tuple[str, ...]:
-        return tuple(text for _, text in self._path)
+        self._open: list[tuple[int, str]] = []
+        self.path: Headings = ()
 
     def enter(self, level: int, text: str) -> None:
         """A heading of `level` (1 is the outermost) begins here."""
-        while self._path and self._path[-1][0] >= level:
-            self._path.pop()
+        while self._open and self._open[-1][0] >= level:
+            self._open.pop()
         if text:
-            self._path.append((level, text[:MAX_HEADING]))
+            self._open.append((level, text[:MAX_HEADING]))
+        self.path = tuple(text for _, text in self._open)
 
 
 class Writer:
@@ -104,11 +107,9 @@ class Writer:
         start, self._length = self._length, self._length + len(text)
         if self._length > MAX_CHARACTERS:
             raise too_long()
+        require_few(len(self._blocks) + 1)
         self._pieces.append(text)
-        path = self.outline.path
-        self._blocks.append(
-            Block(start=start, end=self._length, headings=path, is_heading=is_heading, page=page)
-        )
+        self._blocks.append(Block(start, self._length, self.outline.path, is_heading, page))
 
 
 def plain(text: str) -> str:
@@ -126,6 +127,12 @@ def require_words(text: str) -> None:
     """Raises Unreadable for a text without a letter or a digit."""
     if not any(character.isalnum() for character in text):
         raise Unreadable("there is no text in it (a scan has to be read by OCR first)")
+
+
+def require_few(blocks: int) -> None:
+    """Raises Unreadable for more paragraphs and headings than a document has."""
+    if blocks > MAX_BLOCKS:
+        raise Unreadable(f"it has over {MAX_BLOCKS:,} paragraphs: split it")
 
 
 def too_long() -> Unreadable:

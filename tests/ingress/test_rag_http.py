@@ -23,7 +23,7 @@ READING = {
     "text": "The tower.",
     "title": "Tower",
     "pages": 1,
-    "blocks": [{"start": 0, "end": 10, "page": 1}],
+    "outline": '{"headings":[],"blocks":[[0,10,-1,0,1]]}',
     "passages": 1,
     "tokens": 7,
 }
@@ -123,6 +123,7 @@ async def test_a_short_text_is_one_call_and_a_file_is_counted_first(tenant: Tena
     assert read.content == b"%PDF-1.7"
     assert (added.text, added.kind, added.tokens, added.bytes) == ("The tower.", "pdf", 7, 8)
     assert (added.collection, added.metadata, added.title) == ("c", {"year": 2026}, "Tower")
+    assert added.outline == READING["outline"]
     assert [call.reserved.input_tokens for call in tenant.dispatcher.calls][1:] == [0, 7]
     ids = [call.request_id for call in tenant.dispatcher.calls]
     assert len(set(ids)) == 3

@@ -246,7 +246,7 @@ async def test_filters_choose_by_metadata_and_by_place(world: World):
 async def test_a_file_is_read_and_then_added_at_the_tokens_that_were_counted(world: World):
     read = await world.do("read_document", content=papers.pdf(["The tower.", "Four euros."]))
     assert (read["kind"], read["pages"], read["passages"]) == ("pdf", 2, 1)
-    fields = {name: read[name] for name in ("text", "blocks", "kind", "pages", "tokens")}
+    fields = {name: read[name] for name in ("text", "outline", "kind", "pages", "tokens")}
     reserved = WorkUnits(input_tokens=read["tokens"])
     added = await world.do("add_document", CallContext("r", reserved=reserved), id="p", **fields)
     assert (added["kind"], added["pages"], added["tokens"]) == ("pdf", 2, read["tokens"])
@@ -256,6 +256,14 @@ async def test_a_file_is_read_and_then_added_at_the_tokens_that_were_counted(wor
         too_few = CallContext("r", "rag", reserved=reserved)
         with pytest.raises(InvalidRequest, match="were reserved"):
             await world.do("add_document", too_few, id="q", **fields)
+
+
+async def test_an_outline_that_is_not_of_the_text_is_refused(world: World):
+    read = await world.do("read_document", text=TOWER)
+    with pytest.raises(InvalidRequest, match="block 0") as refused:
+        await world.do("add_document", text="Too short.", outline=read["outline"])
+    assert refused.value.param == "outline"
+    assert world.passages() == 0
 
 
 async def test_nobody_says_that_embedding_takes_nothing(world: World):

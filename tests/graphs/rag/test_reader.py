@@ -4,6 +4,7 @@ import pytest
 
 from core.errors import DeadlineExceeded, InvalidRequest, UnsupportedMediaType
 from graphs.rag.reader import FileReader, _answer
+from graphs.rag.reading import Reading
 from tests.graphs.rag import papers
 
 
@@ -11,7 +12,7 @@ async def test_a_file_is_read_by_a_process_of_its_own():
     read = await FileReader().read(papers.docx())
     assert read["kind"] == "docx"
     assert "four euros" in read["text"]
-    assert read["blocks"][0]["is_heading"]
+    assert Reading.of(read).blocks[0].is_heading
 
 
 async def test_what_is_wrong_with_a_file_is_told_to_its_sender():
