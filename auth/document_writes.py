@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 import orjson
 
+from auth.collection_writes import KEPT_BY, require_open, require_same
 from auth.database import Connection, Database
 from auth.document_room import require_room
 from auth.documents import ONE, StoredDocument, document_of, no_collection
@@ -28,9 +29,6 @@ ABANDONED_S = 3600
 OPEN = """
     INSERT INTO rag_collections (tenant_id, name, model, embedding) VALUES ($1, $2, $3, $4)
     ON CONFLICT (tenant_id, name) DO NOTHING
-"""
-KEPT_BY = """
-    SELECT name, model, embedding FROM rag_collections WHERE tenant_id = $1 AND name = $2
 """
 OPENED = KEPT_BY + " FOR KEY SHARE"
 """It is not deleted before the transaction ends."""
@@ -80,7 +78,10 @@ EMPTY = """
     DELETE FROM rag_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3
     AND mark IS NULL AND pending IS NULL AND stale = '{}'
 """
-CHANGE = "UPDATE rag_collections SET version = version + 1 WHERE tenant_id = $1 AND name = $2"
+CHANGE = """
+    UPDATE rag_collections SET version = version + 1
+    WHERE tenant_id = $1 AND name = $2 AND NOT closing
+"""
 """First in a transaction, so that none waits in a circle: collections, then their documents."""
 
 
@@ -118,18 +119,6 @@ class DocumentWrites:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def require_same(
-        self, tenant_id: str, collection: str, model: str, embedding: str
-    ) -> None:
-        """Raises Conflict for a collection of another graph, or with another model's vectors."""
-        row = await self._database.of(tenant_id).row(
-            KEPT_BY,
-            tenant_id,
-            collection,
-        )
-        if row is not None:
-            _require_same(row, model, embedding)
-
     async def require_room(
         self, tenant_id: str, limit: int | None, collection: str, name: str | None, size: int
     ) -> None:
@@ -137,23 +126,14 @@ class DocumentWrites:
         async with self._database.of(tenant_id).transaction() as connection:
             await require_room(connection, tenant_id, limit, collection, name, size)
 
-    async def require_there(self, tenant_id: str, collection: str) -> None:
-        """Raises NotFound where there is no such collection."""
-        row = await self._database.of(tenant_id).row(
-            "SELECT 1 FROM rag_collections WHERE tenant_id = $1 AND name = $2",
-            tenant_id,
-            known_id(collection),
-        )
-        if row is None:
-            raise no_collection()
-
     async def begin(
         self, tenant_id: str, collection: str, name: str | None, model: str, embedding: str
     ) -> Begun:
         """A document is about to be put in. Nobody sees it before `finish`.
 
         Raises:
-            Conflict: the collection is another graph's, or has another model's vectors.
+            Conflict: the collection is another graph's, has another model's vectors, or is being
+                deleted.
         """
         name = name or f"doc-{secrets.token_hex(ID_BYTES)}"
         mark = secrets.token_hex(MARK_BYTES)
@@ -162,7 +142,8 @@ class DocumentWrites:
             opened = await connection.fetchrow(OPENED, tenant_id, collection)
             if opened is None:  # deleted just now
                 raise no_collection()
-            _require_same(opened, model, embedding)
+            require_same(opened, model, embedding)
+            require_open(opened)
             await connection.execute(BEGIN, tenant_id, collection, name, mark)
         return Begun(collection, name, mark)
 
@@ -179,7 +160,7 @@ class DocumentWrites:
             storage_bytes: what the tenant's documents may take together; None for no limit.
 
         Raises:
-            Conflict: it was put in again, or deleted, meanwhile.
+            Conflict: it was put in again, or deleted, meanwhile, alone or with its collection.
             InvalidRequest: PostgreSQL cannot hold it.
             StorageFull
         """
@@ -187,7 +168,8 @@ class DocumentWrites:
         async with self._database.of(tenant_id).transaction() as connection:
             size = document.text_bytes
             await require_room(connection, tenant_id, storage_bytes, *key[1:], size)
-            await connection.execute(CHANGE, tenant_id, begun.collection)
+            if await connection.execute(CHANGE, *key[:2]) != "UPDATE 1":
+                raise _overtaken()
             replaced = await connection.fetchval(IS_THERE, *key)
             await _finish(connection, key, begun.mark, document)
             row = await connection.fetchrow(ONE, *key)
@@ -235,16 +217,6 @@ class DocumentWrites:
         marks: list[str] = row["marks"]
         return marks
 
-    async def delete_collection(self, tenant_id: str, name: str) -> None:
-        """Forget a collection and its documents. Raises NotFound."""
-        row = await self._database.of(tenant_id).row(
-            "DELETE FROM rag_collections WHERE tenant_id = $1 AND name = $2 RETURNING name",
-            tenant_id,
-            known_id(name),
-        )
-        if row is None:
-            raise no_collection()
-
     async def marks(self, tenant_id: str, collection: str, names: list[str]) -> dict[str, str]:
         """Under which marks these documents' passages are; none of those that are not there."""
         rows = await self._database.of(tenant_id).fetch(
@@ -278,17 +250,8 @@ async def _finish(
     except asyncpg.DataError as error:
         raise InvalidRequest("the text has characters that cannot be stored", "text") from error
     if done != "UPDATE 1":
-        raise Conflict("the document was sent again, or deleted, while it was being stored", "id")
+        raise _overtaken()
 
 
-def _require_same(row: asyncpg.Record, model: str, embedding: str) -> None:
-    if row["model"] != model:
-        raise Conflict(
-            f"the collection '{row['name']}' is kept by the model '{row['model']}'", "collection"
-        )
-    if row["embedding"] != embedding:
-        raise Conflict(
-            f"the vectors of the collection '{row['name']}' are of '{row['embedding']}', and"
-            f" '{model}' uses '{embedding}': delete the collection, and add its documents again",
-            "collection",
-        )
+def _overtaken() -> Conflict:
+    return Conflict("the document was sent again, or deleted, while it was being stored", "id")

@@ -20,7 +20,6 @@ from typing import Any
 import orjson
 
 from auth.database import Database
-from auth.document_writes import DocumentWrites
 from core.chat import ChatRequest, Message, StreamOptions
 from core.model import CallContext, Chunk, ModelSpec, Operation, Reply
 from core.rag import (
@@ -83,10 +82,7 @@ class Rag:
         self.chat_model = step(settings.chat)
         embedder = Embedder(step(settings.embeddings))
         library = Library(
-            DocumentWrites(self.database),
-            self.store,
-            model=settings.name,
-            embedding=settings.embeddings,
+            self.database, self.store, model=settings.name, embedding=settings.embeddings
         )
         source = settings.tokenizer
         counter = TokenCounter(None if source is None else locate(source))

@@ -63,10 +63,12 @@ class Intake:
         Raises:
             InvalidRequest: it has no words, or takes more tokens than were reserved.
             StorageFull: the tenant may not keep so much.
-            Conflict: the collection is another graph's, or the document changed meanwhile.
+            Conflict: the collection is another graph's, or is being deleted; or the document
+                changed meanwhile.
         """
         scope = Scope(request.tenant, request.collection)
         await self._library.require_ours(scope)
+        await self._library.require_open(scope)
         reading = await _reading(request)
         size, most = len(reading.text.encode()), call.storage_bytes
         await self._library.require_room(scope, request.id, size, most)

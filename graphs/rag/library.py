@@ -3,13 +3,15 @@
 Place in the path: inside the RAG graph, between rows (`auth.document_writes`) and the vector store,
 which share no transaction. Passages of a new version of a document go into the store under a mark
 of their own, which no search shows until the row names it; then the old ones go. What a killed
-process leaves in the store is seen by nobody, and swept when something is added next. It embeds
-nothing and ranks nothing.
+process leaves in the store is seen by nobody, and swept when something is added or deleted next. It
+embeds nothing and ranks nothing.
 """
 
 import logging
 from collections.abc import Sequence
 
+from auth.collection_writes import CollectionWrites
+from auth.database import Database
 from auth.document_writes import Begun, DocumentWrites, NewDocument
 from auth.documents import StoredDocument
 from core.errors import CarillonError
@@ -26,21 +28,27 @@ class Library:
     """What tenants keep in one graph.
 
     Args:
+        database: where the rows are.
         model: the graph's id.
         embedding: the model whose vectors it keeps.
     """
 
-    def __init__(
-        self, rows: DocumentWrites, store: VectorStore, model: str, embedding: str
-    ) -> None:
-        self._rows = rows
+    def __init__(self, database: Database, store: VectorStore, model: str, embedding: str) -> None:
+        self._rows = DocumentWrites(database)
+        self._collections = CollectionWrites(database)
         self._store = store
         self._model = model
         self._embedding = embedding
 
     async def require_ours(self, scope: Scope) -> None:
         """Raises Conflict for a collection whose vectors are not this graph's."""
-        await self._rows.require_same(scope.tenant, scope.collection, self._model, self._embedding)
+        await self._collections.require_same(
+            scope.tenant, scope.collection, self._model, self._embedding
+        )
+
+    async def require_open(self, scope: Scope) -> None:
+        """Raises Conflict for a collection that is being deleted."""
+        await self._collections.require_open(scope.tenant, scope.collection)
 
     async def require_room(
         self, scope: Scope, name: str | None, size: int, storage_bytes: int | None
@@ -91,12 +99,17 @@ class Library:
         await self._forget(scope, name, gone)
         later = await self._rows.delete(scope.tenant, scope.collection, name)
         await self._forget(scope, name, [mark for mark in later if mark not in gone])
+        await self.sweep(scope)
 
     async def delete_collection(self, scope: Scope) -> None:
-        """Forget a collection, passages first. Raises NotFound."""
-        await self._rows.require_there(scope.tenant, scope.collection)
+        """Forget a collection, passages first. Raises NotFound.
+
+        It is closed before: whoever is putting a document in is told at the end, and takes its
+        passages out again. What is cut short in between is finished by deleting it again.
+        """
+        await self._collections.close(scope.tenant, scope.collection)
         await self._store.delete_collection(scope)
-        await self._rows.delete_collection(scope.tenant, scope.collection)
+        await self._collections.delete(scope.tenant, scope.collection)
 
     async def alive(self, scope: Scope, found: Sequence[Found]) -> list[Found]:
         """Those found that are of documents as they are now."""

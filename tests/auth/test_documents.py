@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from auth.accounts import Tenant
+from auth.collection_writes import CollectionWrites
 from auth.database import Database
 from auth.document_writes import Begun, DocumentWrites, NewDocument
 from auth.documents import DocumentBook
@@ -16,6 +17,11 @@ TEXT = NewDocument("Bells", "text", 11, None, 2, 9, {"year": 2026, "tags": ["a"]
 @pytest.fixture
 def rows(database: Database) -> DocumentWrites:
     return DocumentWrites(database)
+
+
+@pytest.fixture
+def collections(database: Database) -> CollectionWrites:
+    return CollectionWrites(database)
 
 
 @pytest.fixture
@@ -41,14 +47,14 @@ async def test_a_document_is_there_once_it_is_finished(rows, book, tenant):
     assert collection.text_bytes == 11
 
 
-async def test_every_change_is_another_version(rows, book, tenant):
+async def test_every_change_is_another_version(rows, collections, book, tenant):
     versions = []
     for _ in range(2):
         await rows.finish(tenant.id, await begun(rows, tenant), TEXT)
         versions.append((await book.head(tenant.id, "c"))[1])
     await rows.delete(tenant.id, "c", "d")
     versions.append((await book.head(tenant.id, "c"))[1])
-    await rows.delete_collection(tenant.id, "c")
+    await collections.delete(tenant.id, "c")
     await rows.finish(tenant.id, await begun(rows, tenant), TEXT)
     versions.append((await book.head(tenant.id, "c"))[1])
     assert versions == sorted(set(versions))
@@ -82,6 +88,27 @@ async def test_who_was_overtaken_is_told(rows, tenant):
         await rows.finish(tenant.id, third, TEXT)
 
 
+async def test_in_a_collection_that_is_being_deleted_nothing_is_there_and_nothing_is_added(
+    rows, collections, book, tenant
+):
+    await rows.finish(tenant.id, await begun(rows, tenant), TEXT)
+    pending = await begun(rows, tenant, "e")
+    await collections.close(tenant.id, "c")
+    assert await rows.marks(tenant.id, "c", ["d"]) == {}
+    assert (await book.page(tenant.id, "c", None, 10)).items == ()
+    with pytest.raises(Conflict):
+        await rows.finish(tenant.id, pending, TEXT)
+    for refused in (collections.require_open(tenant.id, "c"), begun(rows, tenant)):
+        with pytest.raises(Conflict, match="is being deleted"):
+            await refused
+    await collections.close(tenant.id, "c")  # whoever deleted it died, and it is deleted again
+    await collections.delete(tenant.id, "c")
+    await collections.require_open(tenant.id, "c")
+    await rows.finish(tenant.id, await begun(rows, tenant), TEXT)
+    with pytest.raises(NotFound):
+        await collections.close(tenant.id, "none")
+
+
 async def test_what_was_given_up_leaves_nothing_when_it_is_swept(rows, database, tenant):
     begin = await begun(rows, tenant)
     await rows.give_up(tenant.id, begin)
@@ -100,13 +127,13 @@ async def test_an_attempt_of_long_ago_is_swept(rows, database, tenant):
     assert await rows.leftovers(tenant.id, "c", 10) == [("d", [begin.mark])]
 
 
-async def test_a_collection_is_of_one_graph_and_one_embedding_model(rows, tenant):
+async def test_a_collection_is_of_one_graph_and_one_embedding_model(rows, collections, tenant):
     await begun(rows, tenant)
-    await rows.require_same(tenant.id, "c", "rag", "encoder")
-    await rows.require_same(tenant.id, "none", "another", "encoder")
+    await collections.require_same(tenant.id, "c", "rag", "encoder")
+    await collections.require_same(tenant.id, "none", "another", "encoder")
     for model, embedding in (("another", "encoder"), ("rag", "another")):
         with pytest.raises(Conflict):
-            await rows.require_same(tenant.id, "c", model, embedding)
+            await collections.require_same(tenant.id, "c", model, embedding)
         with pytest.raises(Conflict):
             await rows.begin(tenant.id, "c", "e", model, embedding)
 
@@ -136,7 +163,7 @@ async def test_pages_go_through_all_documents_and_collections(rows, book, tenant
     assert names == ["c", *(f"more-{name}" for name in "abcde")]
 
 
-async def test_another_tenants_documents_are_not_there(rows, book, tenant, directory):
+async def test_another_tenants_documents_are_not_there(rows, collections, book, tenant, directory):
     other = await directory.create_tenant("other", "pro")
     await rows.finish(tenant.id, await begun(rows, tenant), TEXT)
     for look in (
@@ -145,8 +172,8 @@ async def test_another_tenants_documents_are_not_there(rows, book, tenant, direc
         book.head(other.id, "c"),
         rows.every_mark(other.id, "c", "d"),
         rows.delete(other.id, "c", "d"),
-        rows.delete_collection(other.id, "c"),
-        rows.require_there(other.id, "c"),
+        collections.delete(other.id, "c"),
+        collections.close(other.id, "c"),
     ):
         with pytest.raises(NotFound):
             await look

@@ -12,7 +12,6 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from auth.database import Database
-from auth.document_writes import DocumentWrites
 from auth.documents import DocumentBook
 from core.errors import Conflict, InvalidRequest, NotFound, QueueFull, StorageFull, StoreUnavailable
 from core.model import CallContext
@@ -165,6 +164,46 @@ async def test_passages_of_a_process_that_was_killed_are_seen_by_nobody_and_swep
     assert world.passages() == 2
 
 
+async def test_what_a_killed_process_left_is_swept_by_a_deletion_too(world: World):
+    for name in ("d", "e"):
+        await world.do("add_document", id=name, text="Bells ring.")
+    world.store.fails = "delete"
+    with pytest.raises(asyncio.CancelledError):
+        await cut_short(world)
+    world.store.fails = None
+    await world.do("delete_documents", id="e")
+    assert world.passages() == 1
+
+
+async def test_a_document_added_while_its_collection_goes_leaves_no_passages(world: World):
+    await world.do("add_document", id="d", text="Bells ring.")
+    collections = world.rag.library._collections
+    upsert, delete_rows = world.store.upsert, collections.delete
+    begun, gone = asyncio.Event(), asyncio.Event()
+
+    async def late(*arguments: Any) -> None:
+        begun.set()
+        await gone.wait()
+        await upsert(*arguments)
+
+    async def deleted_by_then(*arguments: Any) -> None:
+        gone.set()  # the store has no passages any more, and the rows are still there
+        with pytest.raises(Conflict):
+            await adding
+        await delete_rows(*arguments)
+
+    with (
+        patch.object(world.store, "upsert", late),
+        patch.object(collections, "delete", deleted_by_then),
+    ):
+        adding = asyncio.create_task(world.do("add_document", id="e", text=TOWER))
+        await begun.wait()
+        await world.do("delete_documents")
+    assert world.passages() == 0
+    await world.do("add_document", id="e", text="A keyboard.")
+    assert world.passages() == 1
+
+
 async def cut_short(world: World) -> None:
     """Passages are in the store, and their document's row never hears of it."""
 
@@ -284,8 +323,8 @@ async def test_what_a_tenant_may_not_keep_is_neither_embedded_nor_stored(world: 
 
 async def test_vectors_of_another_model_do_not_mix(world: World):
     await world.do("add_document", text="Bells ring.")
-    rows = DocumentWrites(world.rag.database)
-    world.rag.retriever._library = Library(rows, world.store, model="rag", embedding="other")
+    database = world.rag.database
+    world.rag.retriever._library = Library(database, world.store, model="rag", embedding="other")
     with pytest.raises(Conflict, match="'encoder'"):
         await world.do("search", query="bells")
 
