@@ -142,6 +142,8 @@ class Operation:
         cacheable: whether an identical request may be answered from the response cache.
         tenant_field: the field that says whose data an operation is about, where tenants keep some.
             Filled in once the caller is identified; a caller who sends it is refused.
+        outdates: whether an answer's body says that something which a tenant kept is gone: cached
+            answers of that tenant, which may quote it, are forgotten. None: no answer does.
     """
 
     method: str
@@ -151,6 +153,7 @@ class Operation:
     stream_type: Callable[[Any], str] = _event_stream
     cacheable: bool = True
     tenant_field: str | None = None
+    outdates: Callable[[bytes], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

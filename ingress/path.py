@@ -46,6 +46,7 @@ from core.model import EVENT_STREAM, CallContext, Chunk, Ended, Reply
 from core.work import NO_WORK, WorkUnits
 from ingress.asking import Asking
 from ingress.call import Call
+from ingress.media.purge import AnswersPurge
 from ingress.rate_headers import rate_headers, watch_headers
 from ingress.readiness import Readiness
 from ingress.rendering import REFUSALS
@@ -69,9 +70,10 @@ class Identifier(Protocol):
 
 
 class Waiter(Admission, Settler, Protocol):
-    """Admission that can also be waited on. See `auth.valkey`."""
+    """Admission that can also be waited on, and forget cached answers. See `auth.valkey`."""
 
     async def wait(self, ask: Ask, timeout_s: float) -> bool: ...
+    async def cache_clear(self, tenant_id: str | None = None) -> int: ...
 
 
 class Dispatcher(Protocol):
@@ -131,6 +133,7 @@ class RequestPath:
         self._prices = prices or PriceBook()
         self._readiness = readiness or Readiness()
         self._share_wait_s = share_wait_s
+        self._purge = AnswersPurge(admission.cache_clear)
         self._asking = Asking(limits, self._prices, estimates or Estimates())
         self._settling = Settling(admission, self._ended, telemetry, renew_s)
 
@@ -185,6 +188,8 @@ class RequestPath:
         try:
             with self._settling.lease(call):
                 reply = await self._dispatcher.answer(call, self._context(call, ask))
+                if call.operation.outdates is not None and call.operation.outdates(reply.body):
+                    await self._purge.of_tenant(ask.principal.tenant_id)
         except asyncio.CancelledError:
             self._settling.abandon(call, NO_WORK)
             raise

@@ -41,7 +41,6 @@ from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange, validate
 from ingress.files import listing
 from ingress.forms import FORM_TYPE, read_form
-from ingress.media.purge import AnswersPurge
 from ingress.media.room import UploadRoom
 from ingress.media.store import MediaStore
 from ingress.path import RequestPath
@@ -65,13 +64,11 @@ class RagEndpoints:
         catalog: Catalog,
         documents: DocumentBook,
         media: MediaStore,
-        purge: AnswersPurge,
     ) -> None:
         self._path = path
         self._catalog = catalog
         self._documents = documents
         self._media = media
-        self._purge = purge
         self._room = UploadRoom.of_largest(MAX_BODY_BYTES)
 
     def endpoints(self) -> list[Endpoint]:
@@ -111,8 +108,6 @@ class RagEndpoints:
             self._catalog, "add_document", ready, model, tenant=principal.tenant_id
         )
         answer = await self._path.answer(call, exchange.key, principal)
-        if orjson.loads(answer.body)["replaced"]:
-            await self._purge.of_tenant(principal.tenant_id)
         return Response(answer.body, 201, media_type=answer.media_type)
 
     async def list(self, exchange: Exchange) -> Response:
@@ -207,15 +202,13 @@ class RagEndpoints:
         collection: str,
         which: dict[str, Any],
     ) -> Response:
-        """Have the graph forget it, and then the cache what was answered from it."""
+        """Have the graph forget it, and the path what was answered from it."""
         model = await self._keeper(principal, collection)
         document = which | {"collection": collection}
         call = exchange.call(
             self._catalog, "delete_documents", document, model, tenant=principal.tenant_id
         )
-        answer = await self._path.answer(call, exchange.key, principal)
-        await self._purge.of_tenant(principal.tenant_id)
-        return answer_response(answer)
+        return answer_response(await self._path.answer(call, exchange.key, principal))
 
     async def _keeper(self, principal: Principal, collection: str) -> ServedModel:
         """The graph that keeps a collection. Raises NotFound."""

@@ -52,7 +52,6 @@ from ingress.job_kind import JobQueue
 from ingress.market import MarketEndpoints
 from ingress.media.delivery import Delivery
 from ingress.media.library import Library
-from ingress.media.purge import AnswersPurge
 from ingress.media.room import UploadRoom
 from ingress.media.store import MediaStore
 from ingress.openai import OpenAI
@@ -239,8 +238,7 @@ def _workflows(path: RequestPath, catalog: Catalog, services: Services) -> Itera
 
 
 def _rag(path: RequestPath, catalog: Catalog, services: Services) -> Iterator[Part]:
-    purge = AnswersPurge(services.admission.cache_clear)
-    rag = RagEndpoints(path, catalog, services.documents, services.media, purge)
+    rag = RagEndpoints(path, catalog, services.documents, services.media)
     yield rag
     yield RagAliases(rag)
 

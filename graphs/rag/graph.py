@@ -237,6 +237,14 @@ def _embedded(call: CallContext) -> dict[str, int]:
     return {"prompt_tokens": call.done.input_tokens, "total_tokens": call.done.tokens}
 
 
+def _has_replaced(body: bytes) -> bool:
+    return bool(orjson.loads(body)["replaced"])
+
+
+def _has_deleted(body: bytes) -> bool:
+    return bool(orjson.loads(body)["deleted"])
+
+
 SPEC = ModelSpec(
     family="rag",
     model=Rag,
@@ -251,6 +259,7 @@ SPEC = ModelSpec(
             estimate=estimate_add,
             cacheable=False,
             tenant_field="tenant",
+            outdates=_has_replaced,
         ),
         "delete_documents": Operation(
             method="delete_documents",
@@ -258,6 +267,7 @@ SPEC = ModelSpec(
             estimate=estimate_delete,
             cacheable=False,
             tenant_field="tenant",
+            outdates=_has_deleted,
         ),
         "search": Operation(
             method="search", request=FindPassages, estimate=estimate_search, tenant_field="tenant"
