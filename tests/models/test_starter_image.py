@@ -1,5 +1,6 @@
 """starter-image: its scenes are sound, and its shipped weights draw what a caption says."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +105,19 @@ def _share(wanted: list[Scene], pictures, attribute: str) -> float:
     return float(np.mean(right))
 
 
+REQUIRED = {"colour": 0.95, "background": 0.95, "shape": 0.75}
+
+
+def test_it_draws_as_many_held_out_captions_as_it_must() -> None:
+    scores = json.loads((WEIGHTS.parent / "scores.json").read_text())["scores"]
+    for part in scores:
+        assert part["count"] >= 100
+        for attribute, share in REQUIRED.items():
+            assert part[attribute] >= share, (part["kind"], attribute)
+
+
 def test_it_draws_held_out_captions(artist) -> None:
+    """As in its scores; of 32 pictures, one that is wrong is 3 %: hence below `REQUIRED`."""
     scenes = _held_out_sample()
     pictures = artist.draw([plain_caption(scene) for scene in scenes])
     assert _share(scenes, pictures, "colour") >= 0.9

@@ -129,6 +129,16 @@ def test_the_shipped_files_are_laid_out_as_wan_expects() -> None:
     assert index["text_encoder"] == ["transformers", "UMT5EncoderModel"]
 
 
+def test_it_films_as_many_held_out_captions_as_it_must() -> None:
+    scores = json.loads((WEIGHTS.parent / "scores.json").read_text())["scores"]
+    by_kind = {part["kind"]: part for part in scores}
+    for kind in ("text to video", "text to video, other wordings", "image to video"):
+        part = by_kind[kind]
+        assert part["count"] >= 70
+        for attribute in ("colour", "shape", "motion", "all"):
+            assert part[attribute] >= 0.8, (kind, attribute)
+
+
 @pytest.fixture(scope="module")
 def studio():
     from models.starter_video.evaluate import Studio
@@ -169,6 +179,7 @@ def test_it_films_held_out_captions_in_their_colours(filmed) -> None:
 
 
 def test_it_films_the_named_shape_in_its_colour_and_direction(filmed) -> None:
+    """As in its scores; of 12 clips, one that is wrong is 8 %: hence below the 0.8 of these."""
     assert _share(*filmed, "motion") >= 0.9
     assert _share(*filmed, "colour", "shape", "motion") >= 0.7
 
