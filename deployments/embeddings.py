@@ -4,6 +4,7 @@ Place in the path: step 4. Texts of requests that arrive together go through the
 batch, sorted by length so that little is padding. It truncates only when asked to.
 """
 
+import asyncio
 import base64
 import itertools
 from collections.abc import Sequence
@@ -22,6 +23,10 @@ from models.sources import locate
 
 MAX_BATCH_REQUESTS = 64
 BATCH_WAIT_S = 0.002
+CHARACTERS_PER_TOKEN = 64
+"""More than a token of any text has: what is beyond them is beyond the window, and is not read."""
+LARGE = 16_384
+"""Characters or token ids of a call that takes too long to read while other calls wait."""
 
 
 class EmbeddingSettings(Frozen):
@@ -75,7 +80,7 @@ class Embeddings:
     async def embed(self, request: EmbeddingRequest, call: CallContext) -> Reply:
         """One vector per input, in OpenAI's envelope."""
         dimensions = self._dimensions(request)
-        tokens = self._tokens(request)
+        tokens = await self._tokens(request)
         units = WorkUnits(input_tokens=sum(len(ids) for ids in tokens))
         found = await self.batcher.submit(None, Texts(tokens, call), call.request_id)
         vectors = self._cut(found, dimensions)
@@ -87,20 +92,37 @@ class Embeddings:
             raise InvalidRequest(f"this model has {self.dimensions} dimensions", "dimensions")
         return asked
 
-    def _tokens(self, request: EmbeddingRequest) -> list[list[int]]:
+    async def _tokens(self, request: EmbeddingRequest) -> list[list[int]]:
         """Token ids of each input, special tokens included."""
         inputs = request.texts_or_tokens()
-        if isinstance(inputs[0], str):
-            encoded = self.encoder.tokenizer(inputs, truncation=False, verbose=False)["input_ids"]
-        else:
-            encoded = [self._checked(ids, index) for index, ids in enumerate(inputs)]
         limit = self._limit(request)
+        if sum(map(len, inputs)) < LARGE:
+            return self._read(inputs, limit)
+        return await asyncio.to_thread(self._read, inputs, limit)
+
+    def _read(self, inputs: list[Any], limit: int | None) -> list[list[int]]:
+        if isinstance(inputs[0], str):
+            texts = [self._readable(text, limit, index) for index, text in enumerate(inputs)]
+            encoded = self.encoder.tokenizer(texts, truncation=False, verbose=False)["input_ids"]
+        else:
+            encoded = [self._checked(ids, limit, index) for index, ids in enumerate(inputs)]
         return [self._fit(ids, limit, index) for index, ids in enumerate(encoded)]
 
-    def _checked(self, ids: Any, index: int) -> list[int]:
-        if not all(0 <= token < self.vocabulary for token in ids):
+    def _readable(self, text: str, limit: int | None, index: int) -> str:
+        """As much of a text as can matter."""
+        most = CHARACTERS_PER_TOKEN * (limit or self.window)
+        if limit is None and len(text) > most:
+            raise self._too_long(f"input[{index}] has {len(text)} characters")
+        return text[:most]
+
+    def _checked(self, ids: list[int], limit: int | None, index: int) -> list[int]:
+        whole = len(ids) + self._overhead
+        if limit is None and whole > self.window:
+            raise self._too_long(f"input[{index}] has {whole} tokens")
+        kept = ids[:limit]
+        if not all(0 <= token < self.vocabulary for token in kept):
             raise InvalidRequest(f"input[{index}] has a token outside the vocabulary", "input")
-        return [*self.prefix, *ids, *self.suffix]
+        return [*self.prefix, *kept, *self.suffix]
 
     def _limit(self, request: EmbeddingRequest) -> int | None:
         """Tokens to keep of each input; None means that a longer input is an error."""
@@ -111,15 +133,18 @@ class Embeddings:
 
     def _fit(self, ids: list[int], limit: int | None, index: int) -> list[int]:
         if limit is None and len(ids) > self.window:
-            raise ContextOverflow(
-                f"input[{index}] has {len(ids)} tokens; this model takes {self.window}. "
-                "Shorten it, or set truncate_prompt_tokens to -1",
-                "input",
-            )
+            raise self._too_long(f"input[{index}] has {len(ids)} tokens")
         if limit is None or len(ids) <= limit:
             return ids
         kept = limit - len(self.suffix)
         return [*ids[:kept], *self.suffix]
+
+    def _too_long(self, what: str) -> ContextOverflow:
+        return ContextOverflow(
+            f"{what}; this model takes {self.window} tokens. "
+            "Shorten it, or set truncate_prompt_tokens to -1",
+            "input",
+        )
 
     @property
     def _overhead(self) -> int:
