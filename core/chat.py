@@ -5,17 +5,43 @@ set is OpenAI's (chat/completions and completions, 2026) plus the sampling exten
 documents. It checks shape and size-relevant values only; the engine judges the rest.
 """
 
-from typing import Any, Literal
+import json
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from core.model import ModelCard
 from core.work import WorkUnits
 
-BYTES_PER_TOKEN = 2
-"""Lower bound of bytes per token of the tokenizers served here: estimates must not be too low."""
+BYTES_PER_TOKEN = 1
+"""Fewest bytes of a token: digits are tokens of their own, and byte-level tokenizers take what they
+do not know byte by byte. Estimates must not be too low."""
 TOKENS_PER_MESSAGE = 8
+"""Role and end of a turn in chat templates."""
+TOKENS_PER_PART = 2
+"""Around each part of a message."""
+TEMPLATE_TOKENS = 64
+"""Chat templates' own first words (a default system prompt, the date) and the answer's start."""
+TOOLS_TOKENS = 256
+"""Chat templates' own words about tools."""
+TOKENS_PER_TOOL = 16
+"""Fields that nobody set, which some templates print."""
+JSON_GROWTH = 2
+"""Most that compact JSON grows by when a template prints it with spaces."""
+UNTOLD = frozenset({"type", "image_url"})
+"""Fields of a part that no template prints: pictures are counted by their size."""
 DEFAULT_OUTPUT_TOKENS = 512
+MAX_CHOICES = 2048
+"""Completions of one request: its prompts times `n`."""
+
+
+def _refuse(value: Any) -> None:
+    if value is not None:
+        raise ValueError("not supported here")
+
+
+Unsupported = Annotated[None, BeforeValidator(_refuse)]
+"""A field that is known, and may only be null."""
 
 
 class StreamOptions(BaseModel):
@@ -39,7 +65,7 @@ class Sampling(BaseModel):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, gt=0, le=1)
+    top_p: float | None = Field(None, ge=0, le=1)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     logit_bias: dict[str, float] | None = None
@@ -108,6 +134,31 @@ class ChatRequest(Sampling):
     prompt_cache_key: str | None = None
     verbosity: str | None = None
     modalities: list[Literal["text"]] | None = None
+    prediction: dict[str, Any] | None = None
+    prompt_cache_retention: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+
+    # What `tools` and `tool_choice` replaced.
+    functions: list[dict[str, Any]] | None = Field(None, min_length=1)
+    function_call: str | dict[str, Any] | None = None
+
+    # To ignore them would be to answer something else than was asked for.
+    audio: Unsupported = None
+    moderation: Unsupported = None
+    web_search_options: Unsupported = None
+
+    @model_validator(mode="after")
+    def _functions_are_tools(self) -> "ChatRequest":
+        if self.functions and self.tools:
+            raise ValueError("'functions' and 'tools' are the same: send 'tools' alone")
+        if self.function_call is not None and not self.functions:
+            raise ValueError("'function_call' is only allowed with 'functions'")
+        return self
+
+    @property
+    def choices(self) -> int:
+        """Answers to produce."""
+        return self.n or 1
 
     @property
     def output_limit(self) -> int | None:
@@ -129,7 +180,20 @@ class CompletionRequest(Sampling):
     def _prompt_is_not_empty(cls, prompt: Any) -> Any:
         if not prompt:
             raise ValueError("must not be empty")
+        if len(_prompts(prompt)) > MAX_CHOICES:
+            raise ValueError(f"at most {MAX_CHOICES} prompts in one request, got {len(prompt)}")
         return prompt
+
+    @model_validator(mode="after")
+    def _choices_are_countable(self) -> "CompletionRequest":
+        if self.choices > MAX_CHOICES:
+            raise ValueError(f"'n' times prompts must be at most {MAX_CHOICES}")
+        return self
+
+    @property
+    def choices(self) -> int:
+        """Answers to produce, over all prompts."""
+        return (self.n or 1) * len(_prompts(self.prompt))
 
     @property
     def output_limit(self) -> int | None:
@@ -137,30 +201,33 @@ class CompletionRequest(Sampling):
 
 
 def estimate_chat(request: ChatRequest, card: ModelCard) -> WorkUnits:
-    """Upper bound in tokens: bytes of text over bytes per token, and the output limit."""
-    size = sum(_content_bytes(message) for message in request.messages)
-    size += len(repr(request.tools)) if request.tools else 0
-    prompt = size // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE * len(request.messages)
-    return _bounded(prompt, 1, request, card)
+    """Upper bound in tokens: what chat templates print of it, by its bytes, and the output limit.
+
+    Pictures are not in it: see `core.vision.estimate_vision_chat`.
+    """
+    words = sum(_message_tokens(message) for message in request.messages) + TEMPLATE_TOKENS
+    tools = request.tools or request.functions or ()
+    words += sum(_json_tokens(tool) + TOKENS_PER_TOOL for tool in tools)
+    words += TOOLS_TOKENS if tools else 0
+    words += _json_tokens(request.chat_template_kwargs) if request.chat_template_kwargs else 0
+    return _bounded([words], request, card)
 
 
 def estimate_completion(request: CompletionRequest, card: ModelCard) -> WorkUnits:
     """As `estimate_chat`, for one or many prompts of text or token ids."""
-    prompts = _prompts(request.prompt)
-    prompt = sum(
-        len(p) if isinstance(p, list) else len(p.encode()) // BYTES_PER_TOKEN + 1 for p in prompts
-    )
-    return _bounded(prompt, len(prompts), request, card)
+    beside = _text_tokens(request.suffix or "")
+    sizes = [_prompt_tokens(prompt) + beside for prompt in _prompts(request.prompt)]
+    return _bounded(sizes, request, card)
 
 
 def _bounded(
-    prompt: int, prompts: int, request: ChatRequest | CompletionRequest, card: ModelCard
+    prompts: list[int], request: ChatRequest | CompletionRequest, card: ModelCard
 ) -> WorkUnits:
-    window = card.context_window or prompt + 10_000_000
+    window = card.context_window or max(prompts) + 10_000_000
     output = request.output_limit or card.max_output_tokens or DEFAULT_OUTPUT_TOKENS
     return WorkUnits(
-        input_tokens=min(prompt, window * prompts),
-        output_tokens=min(output, window) * (request.n or 1) * prompts,
+        input_tokens=sum(min(prompt, window) for prompt in prompts),
+        output_tokens=min(output, window) * request.choices,
     )
 
 
@@ -170,12 +237,31 @@ def _prompts(prompt: str | list[str] | list[int] | list[list[int]]) -> list[Any]
     return [prompt]
 
 
-def _content_bytes(message: Message) -> int:
+def _prompt_tokens(prompt: str | list[int]) -> int:
+    """Token ids are what they are; a text may get a first token of its own."""
+    return len(prompt) if isinstance(prompt, list) else _text_tokens(prompt) + 1
+
+
+def _message_tokens(message: Message) -> int:
     if isinstance(message.content, str):
-        size = len(message.content.encode())
+        size = _text_tokens(message.content)
     else:
-        size = sum(len(str(part.get("text", ""))) for part in message.content or ())
-    return size + (len(repr(message.model_extra)) if message.model_extra else 0)
+        size = sum(_part_tokens(part) + TOKENS_PER_PART for part in message.content or ())
+    extra = message.model_extra
+    return size + TOKENS_PER_MESSAGE + (_json_tokens(extra) if extra else 0)
+
+
+def _part_tokens(part: dict[str, Any]) -> int:
+    """Whatever it holds but a picture: engines differ in which of its fields they read."""
+    return sum(_text_tokens(str(part[name])) for name in part if name not in UNTOLD)
+
+
+def _json_tokens(value: Any) -> int:
+    return JSON_GROWTH * _text_tokens(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _text_tokens(text: str) -> int:
+    return len(text.encode()) // BYTES_PER_TOKEN
 
 
 def _refuse_remote_media(part: dict[str, Any]) -> None:

@@ -12,7 +12,10 @@ from core.model import ModelCard
 from core.work import WorkUnits
 
 MAX_INPUTS = 2048
-BYTES_PER_TOKEN = 2
+BYTES_PER_TOKEN = 1
+"""Fewest: a mark is a token of its own, and so may a digit be."""
+SPECIAL_TOKENS = 4
+"""Most that a tokenizer puts around a text."""
 
 
 class EmbeddingRequest(BaseModel):
@@ -58,4 +61,5 @@ def estimate_embedding(request: EmbeddingRequest, card: ModelCard) -> WorkUnits:
 
 
 def _length(item: str | list[int]) -> int:
-    return len(item) if isinstance(item, list) else len(item.encode()) // BYTES_PER_TOKEN + 2
+    size = len(item) if isinstance(item, list) else len(item.encode()) // BYTES_PER_TOKEN
+    return size + SPECIAL_TOKENS

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
 
+from core.chat import BYTES_PER_TOKEN
 from core.model import ModelCard
 from core.work import WorkUnits
 
@@ -36,8 +37,6 @@ MAX_QUERY = 20_000
 MAX_SCHEMA = 200_000
 MAX_TABLES = 500
 MAX_COLUMNS = 1_000
-BYTES_PER_TOKEN = 2
-"""Lower bound, as for chat: estimates must not be too low."""
 PROMPT_BYTES = 800
 """Of a prompt, besides the request: our own words."""
 AGAIN_BYTES = 1_600

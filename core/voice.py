@@ -10,7 +10,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from core.chat import BYTES_PER_TOKEN, DEFAULT_OUTPUT_TOKENS, TOKENS_PER_MESSAGE
+from core.chat import (
+    BYTES_PER_TOKEN,
+    DEFAULT_OUTPUT_TOKENS,
+    TEMPLATE_TOKENS,
+    TOKENS_PER_MESSAGE,
+)
 from core.model import EVENT_STREAM, ModelCard
 from core.speech import MEDIA_TYPES, AudioFormat
 from core.transcription import MAX_BYTES, Sound, claimed_ms
@@ -138,7 +143,7 @@ def estimate_voice(request: VoiceRequest, card: ModelCard) -> WorkUnits:
         if turn.audio is not None:
             heard_ms += claimed_ms(turn.audio, "file" if turn.audio is request.file else "history")
     prompt = size // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE * (len(request.turns) + 1)
-    prompt += heard_ms * TRANSCRIPT_TOKENS_PER_S // MS_PER_S
+    prompt += TEMPLATE_TOKENS + heard_ms * TRANSCRIPT_TOKENS_PER_S // MS_PER_S
     output = request.max_tokens or card.max_output_tokens or DEFAULT_OUTPUT_TOKENS
     if card.context_window is not None:
         prompt, output = min(prompt, card.context_window), min(output, card.context_window)

@@ -1,40 +1,36 @@
 """Language models: vLLM's engine behind vLLM's own OpenAI serving layer.
 
 Place in the path: step 4. Templates, tools, JSON schemas, log probabilities, stop strings and
-images are vLLM's to parse; this file starts the engine, hands requests over, translates errors
-and counts tokens where the engine produces them. It opens no port.
+images are vLLM's to parse; this file starts the engine and hands requests over. What answers and
+errors look like is in `llm_events` and `llm_errors`, what is counted in `llm_meter`. It opens no
+port.
 
 Source: vLLM 0.32, `vllm.entrypoints.launchers.api_server.app_state`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, ValidationError, field_validator
+from pydantic import ValidationError, field_validator
 
-from core.chat import ChatRequest, CompletionRequest, estimate_chat, estimate_completion
-from core.errors import (
-    CarillonError,
-    ContextOverflow,
-    InvalidRequest,
-    ModelUnavailable,
-    NotFound,
-    QueueFull,
-)
+from core.chat import ChatRequest, CompletionRequest, estimate_completion
+from core.errors import InvalidRequest
 from core.model import CallContext, Chunk, Frozen, ModelSpec, Operation, Reply
-from core.work import WorkUnits
+from core.vision import estimate_vision_chat
 from deployments.device_time import DeviceTime
+from deployments.llm_errors import raise_if_error, translated
+from deployments.llm_events import Events, asked_with_functions, reasoned, usage, wants_usage
+from deployments.llm_functions import as_functions, as_tools
 from deployments.llm_meter import TokenMeter
 from deployments.llm_pace import Pace
 from models.sources import locate
 
 FORBIDDEN_OPTIONS = frozenset({"trust-remote-code", "api-key", "host", "port", "uds", "model"})
 """Options that would run a model author's code, or open the engine to the network."""
-
-EVENT_END = b"}\n\n"
+LEAST_TOP_P = 1e-6
+"""What OpenAI's 0 means, the likeliest token alone, where vLLM wants more than 0."""
 
 
 class LlmSettings(Frozen):
@@ -88,7 +84,7 @@ class Llm:
 
     async def chat(self, request: ChatRequest, call: CallContext) -> Reply:
         """A whole chat completion."""
-        return await self._whole(self._chat_events(request, call), call)
+        return await self._whole(self._chat_events(request, call), request, call)
 
     async def chat_stream(self, request: ChatRequest, call: CallContext) -> AsyncIterator[Chunk]:
         """A chat completion as server-sent events."""
@@ -97,7 +93,7 @@ class Llm:
 
     async def complete(self, request: CompletionRequest, call: CallContext) -> Reply:
         """A whole text completion."""
-        return await self._whole(self._completion_events(request, call), call)
+        return await self._whole(self._completion_events(request, call), request, call)
 
     async def complete_stream(
         self, request: CompletionRequest, call: CallContext
@@ -127,6 +123,10 @@ class Llm:
     ) -> Any:
         """The request as vLLM's own type, within what was reserved and salted per tenant."""
         fields = request.model_dump(exclude_unset=True)
+        if isinstance(request, ChatRequest):
+            fields = as_tools(fields)
+        if request.top_p == 0:
+            fields["top_p"] = LEAST_TOP_P
         fields |= {
             "model": self.settings.name,
             "request_id": call.request_id,
@@ -134,7 +134,10 @@ class Llm:
             "stream_interval": self.pace.tokens_per_event,
         }
         if request.output_limit is None and call.reserved.output_tokens:
-            fields["max_tokens"] = call.reserved.output_tokens // (request.n or 1)
+            fields["max_tokens"] = call.reserved.output_tokens // request.choices
+        if request.stream and self._reasons and not wants_usage(request):
+            # Only its totals say how many tokens were reasoning.
+            fields["stream_options"] = {"include_usage": True}
         try:
             return kind.model_validate(fields)
         except ValidationError as error:
@@ -142,28 +145,39 @@ class Llm:
             where = ".".join(str(part) for part in first["loc"])
             raise InvalidRequest(first["msg"], where or None) from error
 
-    async def _whole(self, pending: Any, call: CallContext) -> Reply:
-        with self.device.busy(call), self.meter.count(call), _translated():
+    async def _whole(
+        self, pending: Any, request: ChatRequest | CompletionRequest, call: CallContext
+    ) -> Reply:
+        with self.device.busy(call), self.meter.count(call) as count, translated():
             result = await pending
         _raise_if_cancelled()
-        _raise_if_error(result)
+        raise_if_error(result)
         body = result.model_dump(mode="json")
-        body["usage"] = _usage(call.done)
+        count.note_reasoning(reasoned(body["usage"]))
+        body["usage"] = usage(call.done)
+        if asked_with_functions(request):
+            as_functions(body)
         return Reply(orjson.dumps(body), call.done)
 
     async def _events(
         self, pending: Any, request: ChatRequest | CompletionRequest, call: CallContext
     ) -> AsyncIterator[Chunk]:
-        with _translated(), self.device.busy(call):
-            with self.meter.count(call):
+        with translated(), self.device.busy(call):
+            with self.meter.count(call) as count:
                 events = await pending
-            _raise_if_error(events)
-            with_usage = _wants_usage(request)
-            first = await anext(events)
-            yield Chunk(_as_asked(first, call, with_usage=with_usage), call.done)
-            with self.pace.stream(call, request.n or 1):
+            raise_if_error(events)
+            told = Events(request, call, count)
+            if (first := told.as_asked(await anext(events))) is not None:
+                yield Chunk(first, call.done)
+            with self.pace.stream(call, request.choices):
                 async for event in events:
-                    yield Chunk(_as_asked(event, call, with_usage=with_usage), call.done)
+                    if (data := told.as_asked(event)) is not None:
+                        yield Chunk(data, call.done)
+
+    @property
+    def _reasons(self) -> bool:
+        """Whether vLLM tells reasoning from answers for this model."""
+        return any(name.replace("_", "-") == "reasoning-parser" for name in self.settings.options)
 
     def _arguments(self) -> Any:
         """VLLM's parsed command line; an unknown option fails here with vLLM's message."""
@@ -185,87 +199,11 @@ def _devices(arguments: Any) -> int:
     return int(arguments.tensor_parallel_size * arguments.pipeline_parallel_size)
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn vLLM's errors into ours; a bug stays a bug."""
-    try:
-        yield
-    except CarillonError:
-        raise
-    except Exception as error:
-        if (translated := _translate(error)) is not None:
-            raise translated from error
-        raise
-
-
-def _translate(error: Exception) -> CarillonError | None:
-    from vllm.exceptions import GracefulHTTPError, VLLMClientError, VLLMNotFoundError
-    from vllm.v1.engine.exceptions import EngineDeadError
-
-    message = str(error.args[0]) if error.args else type(error).__name__
-    if isinstance(error, VLLMNotFoundError):
-        return NotFound(message)
-    if isinstance(error, EngineDeadError):
-        return ModelUnavailable("the model's engine stopped; it is being restarted", None, 10.0)
-    if isinstance(error, GracefulHTTPError):
-        return QueueFull(message, None, 1.0)
-    if isinstance(error, (VLLMClientError, ValidationError, ValueError, TypeError)):
-        return _invalid(message, getattr(error, "parameter", None))
-    return None
-
-
-def _wants_usage(request: ChatRequest | CompletionRequest) -> bool:
-    return bool(request.stream_options and request.stream_options.include_usage)
-
-
-def _as_asked(event: str, call: CallContext, *, with_usage: bool) -> bytes:
-    """An event as OpenAI sends it: with `include_usage`, null in each and the totals in the last.
-
-    vLLM leaves the null ones out. What the totals say is what is billed.
-    """
-    data = event.encode()
-    if not with_usage or not data.endswith(EVENT_END):
-        return data
-    if b'"choices":[],' not in data:
-        return data if b'"usage":' in data else data[:-3] + b',"usage":null' + EVENT_END
-    document = orjson.loads(data[len(b"data: ") :])
-    document["usage"] = _usage(call.done)
-    return b"data: " + orjson.dumps(document) + b"\n\n"
-
-
-def _usage(done: WorkUnits) -> dict[str, Any]:
-    """OpenAI's usage object, from the engine's own count."""
-    return {
-        "prompt_tokens": done.input_tokens,
-        "completion_tokens": done.output_tokens,
-        "total_tokens": done.tokens,
-        "prompt_tokens_details": {"cached_tokens": done.cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": done.reasoning_tokens},
-    }
-
-
 def _raise_if_cancelled() -> None:
     """VLLM answers a cancelled request with an error response and keeps the cancellation."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
-
-
-def _raise_if_error(result: Any) -> None:
-    """VLLM returns some errors instead of raising them."""
-    error = getattr(result, "error", None)
-    if error is None or not isinstance(result, BaseModel):
-        return
-    if error.code == 404:  # noqa: PLR2004
-        raise NotFound(error.message)
-    if error.code >= 500:  # noqa: PLR2004
-        raise CarillonError(error.message)
-    raise _invalid(error.message, error.param)
-
-
-def _invalid(message: str, param: str | None) -> InvalidRequest:
-    too_long = "context length" in message or "maximum model length" in message
-    return (ContextOverflow if too_long else InvalidRequest)(message, param)
 
 
 SPEC = ModelSpec(
@@ -277,7 +215,7 @@ SPEC = ModelSpec(
             method="chat",
             stream_method="chat_stream",
             request=ChatRequest,
-            estimate=estimate_chat,
+            estimate=estimate_vision_chat,
         ),
         "completion": Operation(
             method="complete",

@@ -10,12 +10,13 @@ that no output delivered yet: those are read from the engine's own state at the 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 from core.model import CallContext
 from core.work import NO_WORK, WorkUnits
 
-_current: ContextVar["_Count | None"] = ContextVar("current_count", default=None)
+_current: ContextVar["Count | None"] = ContextVar("current_count", default=None)
 
 
 class TokenMeter:
@@ -30,11 +31,12 @@ class TokenMeter:
         engine.abort = self._abort_counted
 
     @contextmanager
-    def count(self, call: CallContext) -> Iterator[None]:
+    def count(self, call: CallContext) -> Iterator["Count"]:
         """Requests made inside this block belong to `call`."""
-        token = _current.set(_Count(call))
+        count = Count(call)
+        token = _current.set(count)
         try:
-            yield
+            yield count
         finally:
             _current.reset(token)
 
@@ -43,14 +45,17 @@ class TokenMeter:
     ) -> AsyncIterator[Any]:
         outputs = self._generate(prompt, sampling_params, request_id, **options)
         count = _current.get()
-        return outputs if count is None else self._tallied(outputs, request_id, count.tally())
+        return outputs if count is None else self._tallied(outputs, request_id, count)
 
-    async def _tallied(self, outputs: Any, request_id: str, tally: "_Tally") -> AsyncIterator[Any]:
-        self._tallies[request_id] = tally
+    async def _tallied(self, outputs: Any, request_id: str, count: "Count") -> AsyncIterator[Any]:
+        self._tallies[request_id] = tally = count.tally()
         try:
             async for output in outputs:
                 tally.add(output)
                 yield output
+        except Exception as error:
+            count.failure = error
+            raise
         finally:
             await outputs.aclose()
             del self._tallies[request_id]
@@ -65,27 +70,41 @@ class TokenMeter:
         await self._abort(request_id, *arguments, **options)
 
 
-class _Count:
+class Count:
     """One call's tokens, over all the engine requests it is made of."""
 
     def __init__(self, call: CallContext) -> None:
         self._call = call
         self._tallies: list[_Tally] = []
+        self._reasoning_tokens = 0
+        self.failure: Exception | None = None
+        """What the engine raised, before vLLM's serving layer made a text of it."""
 
     def tally(self) -> "_Tally":
         tally = _Tally(self)
         self._tallies.append(tally)
         return tally
 
+    def note_reasoning(self, tokens: int) -> None:
+        """So many of the output tokens were spent on reasoning."""
+        self._reasoning_tokens = tokens
+        self.publish()
+
     def publish(self) -> None:
+        if not self._tallies:
+            return
         first, *others = (tally.units for tally in self._tallies)
-        self._call.done = sum(others, first)
+        done = sum(others, first)
+        if self._reasoning_tokens:
+            most = min(self._reasoning_tokens, done.output_tokens)
+            done = replace(done, reasoning_tokens=most)
+        self._call.done = done
 
 
 class _Tally:
     """One engine request's tokens."""
 
-    def __init__(self, count: _Count) -> None:
+    def __init__(self, count: Count) -> None:
         self._count = count
         self._prompt_tokens = 0
         self._cached_tokens = 0

@@ -21,6 +21,7 @@ ROLES = {"system": "system", "developer": "system", "user": "user", "assistant":
 NEUTRAL: dict[str, Any] = {
     "n": 1,
     "tools": None,
+    "functions": None,
     "logprobs": None,
     "top_logprobs": None,
     "logit_bias": None,

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from core.chat import ChatRequest
+from core.chat import TOKENS_PER_PART, ChatRequest
 from core.model import ModelCard
 from core.vision import DescriptionRequest, estimate_description, estimate_vision_chat
 
@@ -76,7 +76,8 @@ def test_each_picture_of_a_chat_is_reserved_broken_ones_too():
     card = CARD.model_copy(update={"context_window": 100_000})
     text = estimate_vision_chat(chat(), card).input_tokens
     url = f"data:image/png;base64,{picture()}"
-    assert estimate_vision_chat(chat(url, url), card).input_tokens == text + 2 * 2_880
-    assert estimate_vision_chat(chat("data:,x"), card).input_tokens == text + 2_880
+    small, middling = 2_880 + TOKENS_PER_PART, 10_000 + TOKENS_PER_PART
+    assert estimate_vision_chat(chat(url, url), card).input_tokens == text + 2 * small
+    assert estimate_vision_chat(chat("data:,x"), card).input_tokens == text + small
     large = f"data:image/png;base64,{picture(1400)}"
-    assert estimate_vision_chat(chat(large), card).input_tokens == text + 10_000
+    assert estimate_vision_chat(chat(large), card).input_tokens == text + middling

@@ -292,7 +292,7 @@ def test_the_estimate_is_the_sum_of_the_steps_and_an_empty_recording_is_refused(
     )
     units = estimate_voice(request, card)
     assert units.audio_ms == 1501
-    assert units.input_tokens == 100 + 3 * 8 + 48
+    assert units.input_tokens == 200 + 3 * 8 + 64 + 48
     assert (units.output_tokens, units.characters) == (50, 400)
     with pytest.raises(InvalidRequest) as caught:
         estimate_voice(VoiceRequest(file=wav(b"")), card)
