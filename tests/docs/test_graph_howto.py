@@ -61,7 +61,7 @@ class Voice:
     """A chat model behind a handle that says what the README promises."""
 
     def __init__(self, says: str) -> None:
-        self.answer = SimpleNamespace(remote=self._answer)
+        self.answer = self.stream = SimpleNamespace(remote=self._answer)
         self._says = says
 
     def options(self, **_: Any) -> "Voice":
