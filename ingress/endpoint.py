@@ -45,8 +45,7 @@ class Endpoint:
         public: answers without credentials.
         status: of an answer that is no error.
         guard: refuses who tries one unknown key after another, before a key is looked for.
-        room: bounds bodies in memory; the handler, or what is around it, reserves its part when it
-            knows the caller.
+        room: bounds bodies in memory; see `ingress.uploads`.
         shown_once: the answer holds a secret: it is never kept, not even for a retry.
     """
 

@@ -30,6 +30,8 @@ from ingress.media.room import UploadRoom
 M = TypeVar("M", bound=BaseModel)
 TRACE_ID_LENGTH = 128
 ID_BITS = 128
+STEP_BYTES = 2**20
+"""Room is taken in steps for a body whose length nobody said."""
 _RANDOM = random.Random()  # noqa: S311 - an id is no secret, and asking the kernel costs five times
 JSON_TYPES = ("", "application/json")
 
@@ -53,7 +55,8 @@ class Exchange:
         self._max_body_bytes = max_body_bytes
         self._body: bytes | None = None
         self._room = room
-        self._held: tuple[str, int] | None = None
+        self._holder: str | None = None
+        self._held = 0
         self.detached = False
         """Whether it is worked on apart from its request, which does not end with it."""
         self.once: str | None = None
@@ -72,6 +75,12 @@ class Exchange:
         return None if value is None else value.decode("latin-1")
 
     @property
+    def declared_bytes(self) -> int | None:
+        """How long the body is, as its sender says; None when it does not say."""
+        declared = self.header(b"content-length") or ""
+        return int(declared) if declared.isascii() and declared.isdigit() else None
+
+    @property
     def endpoint(self) -> str:
         """The route's template, for metrics and the ledger (never a caller's own text)."""
         route = self.http.scope.get("route")
@@ -80,21 +89,27 @@ class Exchange:
     def reserve(self, tenant_id: str) -> None:
         """Take room in memory for the body, before it is read, where the endpoint bounds that.
 
+        For a body whose length nobody said it is taken step by step, before each step is read.
         Twice is once. Raises LimitReached when there is none.
         """
-        if self._room is None or self._held is not None:
+        if self._holder is None:
+            self._holder = tenant_id
+            self._cover(self.declared_bytes or 1)
+
+    def _cover(self, size: int) -> None:
+        """Hold room for a body of `size` bytes. Raises LimitReached when there is none."""
+        if self._room is None or self._holder is None or size <= self._held:
             return
-        declared = self.http.headers.get("content-length", "")
-        known = declared.isascii() and declared.isdigit()
-        size = min(int(declared), self._max_body_bytes) if known else self._max_body_bytes
-        self._room.take(tenant_id, size)
-        self._held = (tenant_id, size)
+        steps = size if self.declared_bytes is not None else -(-size // STEP_BYTES) * STEP_BYTES
+        more = min(steps, self._max_body_bytes) - self._held
+        self._room.take(self._holder, more)
+        self._held += more
 
     def release(self) -> None:
         """Give back what `reserve` took."""
-        if self._room is not None and self._held is not None:
-            held, self._held = self._held, None
-            self._room.give(*held)
+        if self._room is not None and self._holder is not None:
+            held, self._held = self._held, 0
+            self._room.give(self._holder, held)
 
     async def body(self) -> bytes:
         """The whole body, read once. Raises BodyTooLarge before reading past the limit."""
@@ -102,9 +117,12 @@ class Exchange:
             self._body = await self._read()
         return self._body
 
+    def forget_body(self) -> None:
+        """Free the bytes, once they are read for good."""
+        self._body = None
+
     async def _read(self) -> bytes:
-        declared = self.header(b"content-length") or ""
-        if declared.isdigit() and int(declared) > self._max_body_bytes:
+        if (self.declared_bytes or 0) > self._max_body_bytes:
             raise self._too_large()
         pieces: list[bytes] = []
         size = 0
@@ -112,6 +130,7 @@ class Exchange:
             size += len(piece)
             if size > self._max_body_bytes:
                 raise self._too_large()
+            self._cover(size)
             pieces.append(piece)
         return b"".join(pieces)
 

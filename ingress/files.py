@@ -16,7 +16,6 @@ from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.forms import read_form
 from ingress.media.delivery import PiecesResponse
-from ingress.media.room import UploadRoom
 from ingress.media.store import MediaStore
 from ingress.path import RequestPath
 from ingress.responses import json_response
@@ -28,19 +27,12 @@ JSONL = "application/jsonl"
 
 
 class Files:
-    """Handlers.
+    """Handlers."""
 
-    Args:
-        room: bounds uploads in memory.
-    """
-
-    def __init__(
-        self, path: RequestPath, files: FileBook, media: MediaStore, room: UploadRoom
-    ) -> None:
+    def __init__(self, path: RequestPath, files: FileBook, media: MediaStore) -> None:
         self._path = path
         self._files = files
         self._media = media
-        self._room = room
 
     def endpoints(self) -> list[Endpoint]:
         return [
@@ -50,7 +42,6 @@ class Files:
                 self.upload,
                 "Upload a file",
                 max_body_bytes=MAX_FILE_BYTES,
-                room=self._room,
             ),
             Endpoint("GET", "/v1/files", self.list, "This tenant's files"),
             Endpoint("GET", "/v1/files/{file_id}", self.show, "One file"),
@@ -60,7 +51,6 @@ class Files:
 
     async def upload(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.INFERENCE)
-        exchange.reserve(principal.tenant_id)
         form = await read_form(exchange)
         form.only("file")
         upload = form.file("file")

@@ -82,6 +82,7 @@ async def read_form(exchange: Exchange, *, max_files: int = 1) -> Form:
         parsed = await parser.parse()
     except MultiPartException as error:
         raise MalformedBody(f"the body is not a valid form: {error.message}") from error
+    exchange.forget_body()  # its files are copies
     form = Form({}, {})
     for name, value in parsed.multi_items():
         await _add(form, name, value)

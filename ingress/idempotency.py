@@ -69,7 +69,6 @@ class Idempotency:
         if not 0 < len(key) <= LONGEST_KEY or not key.isprintable():
             raise InvalidRequest(f"'{HEADER}' must be 1 to {LONGEST_KEY} printable characters")
         principal = await self._path.recognise(exchange.key)
-        exchange.reserve(principal.tenant_id)
         name = _name(principal, key)
         fingerprint = await _fingerprint(exchange)
         claimed = await self._claimed(name, fingerprint, exchange.request_id)

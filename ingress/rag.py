@@ -41,7 +41,6 @@ from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange, validate
 from ingress.files import listing
 from ingress.forms import FORM_TYPE, read_form
-from ingress.media.room import UploadRoom
 from ingress.media.store import MediaStore
 from ingress.path import RequestPath
 from ingress.rendering import openai_body
@@ -69,7 +68,6 @@ class RagEndpoints:
         self._catalog = catalog
         self._documents = documents
         self._media = media
-        self._room = UploadRoom.of_largest(MAX_BODY_BYTES)
 
     def endpoints(self) -> list[Endpoint]:
         document, collection = "/v1/rag/documents/{document_id}", "/v1/rag/collections/{collection}"
@@ -87,7 +85,6 @@ class RagEndpoints:
                 DocumentRequest,
                 status=201,
                 max_body_bytes=MAX_BODY_BYTES,
-                room=self._room,
             ),
             Endpoint("GET", "/v1/rag/documents", self.list, "Documents of a collection"),
             Endpoint("GET", document, self.show, "One document, with its text"),
@@ -99,7 +96,6 @@ class RagEndpoints:
 
     async def add(self, exchange: Exchange) -> Response:
         principal = await self._path.identify(exchange.key, Scope.INFERENCE)
-        exchange.reserve(principal.tenant_id)
         request = validate(DocumentRequest, await _sent(exchange))
         model = await self._model(principal, request.collection, request.model, "add_document")
         await self._require_room(principal, request)

@@ -39,7 +39,7 @@ from ingress.catalog import Catalog
 from ingress.cluster import ClusterEndpoints
 from ingress.endpoint import Endpoint, Guard
 from ingress.explain import Explain
-from ingress.files import MAX_FILE_BYTES, Files
+from ingress.files import Files
 from ingress.forecast import ForecastEndpoints
 from ingress.fraud import FraudEndpoints
 from ingress.gallery import Gallery
@@ -52,7 +52,6 @@ from ingress.job_kind import JobQueue
 from ingress.market import MarketEndpoints
 from ingress.media.delivery import Delivery
 from ingress.media.library import Library
-from ingress.media.room import UploadRoom
 from ingress.media.store import MediaStore
 from ingress.openai import OpenAI
 from ingress.path import RequestPath
@@ -69,6 +68,7 @@ from ingress.sql import SqlEndpoints
 from ingress.tenant_administration import TenantAdministration
 from ingress.tenants import TenantEndpoints
 from ingress.turns import Turns
+from ingress.uploads import Uploads
 from ingress.usage import UsageEndpoints
 from ingress.users import UserEndpoints
 from ingress.video_aliases import VideoAliases
@@ -135,14 +135,17 @@ class Services:
 def endpoints(catalog: Catalog, services: Services) -> list[Endpoint]:
     """All routes for the models of `catalog`, hottest first."""
     parts = (part.endpoints() for part in _parts(catalog, services))
-    return [_applied(endpoint, services) for part in parts for endpoint in part]
+    table = [endpoint for part in parts for endpoint in part]
+    uploads = Uploads.among(services.path, table)
+    return [_applied(endpoint, services, uploads) for endpoint in table]
 
 
-def _applied(endpoint: Endpoint, services: Services) -> Endpoint:
+def _applied(endpoint: Endpoint, services: Services, uploads: Uploads) -> Endpoint:
     """With what is around every handler."""
     if endpoint.public:
         return endpoint
-    return replace(services.idempotency.applied(endpoint), guard=services.guard)
+    once = services.idempotency.applied(endpoint)
+    return replace(uploads.applied(once), guard=services.guard)
 
 
 def sockets(catalog: Catalog, services: Services) -> list[SocketEndpoint]:
@@ -196,9 +199,8 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
         services.configuration,
     )
     yield Delivery(services.media)
-    room = UploadRoom.of_largest(max(services.upload_bytes, MAX_FILE_BYTES))
-    yield Library(path, services.media, services.upload_bytes, room)
-    yield Files(path, services.files, services.media, room)
+    yield Library(path, services.media, services.upload_bytes)
+    yield Files(path, services.files, services.media)
     yield BatchEndpoints(path, services.files, services.jobs, services.queue)
     yield from _workflows(path, catalog, services)
     yield ClusterEndpoints(path, catalog, services.readiness, services.decisions)

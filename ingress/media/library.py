@@ -18,7 +18,6 @@ from ingress.forms import FORM_TYPE, read_form
 from ingress.media.kinds import UPLOADABLE, sniff
 from ingress.media.naming import HASH, plain_hash
 from ingress.media.origin import origin_of
-from ingress.media.room import UploadRoom
 from ingress.media.store import MediaStore
 from ingress.path import RequestPath
 from ingress.responses import json_response
@@ -32,16 +31,12 @@ class Library:
 
     Args:
         upload_bytes: largest upload.
-        room: bounds uploads in memory.
     """
 
-    def __init__(
-        self, path: RequestPath, store: MediaStore, upload_bytes: int, room: UploadRoom
-    ) -> None:
+    def __init__(self, path: RequestPath, store: MediaStore, upload_bytes: int) -> None:
         self._path = path
         self._store = store
         self._upload_bytes = upload_bytes
-        self._room = room
 
     def endpoints(self) -> list[Endpoint]:
         return [
@@ -52,7 +47,6 @@ class Library:
                 "Upload media: a form with a `file`, or the bytes",
                 status=201,
                 max_body_bytes=self._upload_bytes,
-                room=self._room,
             ),
             Endpoint("GET", "/v1/media", self.list, "This tenant's media, newest first"),
             Endpoint("GET", "/v1/media/{hash}", self.show, "One of them, with a fresh URL"),
@@ -61,7 +55,6 @@ class Library:
 
     async def upload(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.INFERENCE)
-        exchange.reserve(principal.tenant_id)
         media = await self._keep(principal, await _content(exchange))
         return json_response(self._object(media, exchange), 201)
 

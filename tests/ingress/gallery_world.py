@@ -20,13 +20,12 @@ from graphs.image_workflow.workflow import ImageWorkflow, ImageWorkflowSettings
 from ingress.application import Application
 from ingress.catalog import Catalog
 from ingress.fetch import FetchSettings, MediaFetcher
-from ingress.files import MAX_FILE_BYTES, Files
+from ingress.files import Files
 from ingress.gallery import Gallery
 from ingress.image_workflows import ImageWorkflows
 from ingress.media.blobs import Blobs
 from ingress.media.delivery import Delivery
 from ingress.media.library import Library
-from ingress.media.room import UploadRoom
 from ingress.media.signing import UrlSigner
 from ingress.media.store import MediaStore
 from ingress.openai import OpenAI
@@ -84,8 +83,8 @@ class GalleryWorld:
             ImageWorkflows(path, CATALOG, self.store, self.book, remote),
             Gallery(path, self.book, self.store),
             OpenAI(path, CATALOG, remote),
-            Library(path, self.store, 100_000, UploadRoom.of_largest(100_000)),
-            Files(path, FileBook(database), self.store, UploadRoom.of_largest(MAX_FILE_BYTES)),
+            Library(path, self.store, 100_000),
+            Files(path, FileBook(database), self.store),
             Delivery(self.store),
         )
         endpoints = [endpoint for part in parts for endpoint in part.endpoints()]

@@ -33,12 +33,11 @@ from graphs.videos import Videos
 from ingress.application import Application
 from ingress.catalog import Catalog
 from ingress.fetch import FetchSettings, MediaFetcher
-from ingress.files import MAX_FILE_BYTES, Files
+from ingress.files import Files
 from ingress.headroom import Headroom
 from ingress.media.blobs import Blobs
 from ingress.media.delivery import Delivery
 from ingress.media.library import Library
-from ingress.media.room import UploadRoom
 from ingress.media.signing import UrlSigner
 from ingress.media.store import MediaStore
 from ingress.path import RequestPath
@@ -222,8 +221,8 @@ class VideoWorld:
         parts = (
             VideoEndpoints(self.path, self.book, self.store, jobs, forms),
             VideoAliases(self.path, jobs),
-            Files(self.path, files, self.store, UploadRoom.of_largest(MAX_FILE_BYTES)),
-            Library(self.path, self.store, 100_000, UploadRoom.of_largest(100_000)),
+            Files(self.path, files, self.store),
+            Library(self.path, self.store, 100_000),
             Delivery(self.store),
         )
         endpoints = [endpoint for part in parts for endpoint in part.endpoints()]

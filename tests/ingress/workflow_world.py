@@ -35,7 +35,6 @@ from ingress.headroom import Headroom
 from ingress.media.blobs import Blobs
 from ingress.media.delivery import Delivery
 from ingress.media.library import Library
-from ingress.media.room import UploadRoom
 from ingress.media.signing import UrlSigner
 from ingress.media.store import MediaStore
 from ingress.path import RequestPath
@@ -233,7 +232,7 @@ class WorkflowWorld:
                 self.signer,
             ),
             WorkflowAliases(self.path, catalog, Readiness(), runs, self.steps, self.store),
-            Library(self.path, self.store, 1_000_000, UploadRoom.of_largest(1_000_000)),
+            Library(self.path, self.store, 1_000_000),
             Delivery(self.store),
         )
         endpoints = [endpoint for part in parts for endpoint in part.endpoints()]

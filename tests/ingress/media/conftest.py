@@ -19,7 +19,6 @@ from ingress.application import Application
 from ingress.media.blobs import Blobs
 from ingress.media.delivery import Delivery
 from ingress.media.library import Library
-from ingress.media.room import UploadRoom
 from ingress.media.signing import UrlSigner
 from ingress.media.store import MediaStore
 from ingress.path import RequestPath
@@ -138,7 +137,7 @@ async def media(database_url: str, blobs_url: str) -> AsyncIterator[Media]:
         Salts(),
         SilentTelemetry(),
     )
-    library = Library(path, store, UPLOAD_BYTES, UploadRoom.of_largest(UPLOAD_BYTES))
+    library = Library(path, store, UPLOAD_BYTES)
     endpoints = (*Delivery(store).endpoints(), *library.endpoints())
     application = Application(endpoints, "test")
     transport = httpx.ASGITransport(application, raise_app_exceptions=False)
