@@ -153,7 +153,7 @@ class Gateway:
     def _mount(self, config: GatewayConfig) -> Application:
         catalog = Catalog(config.models)
         table, others = endpoints(catalog, self.services), sockets(catalog, self.services)
-        return Application(table, _version(), others)
+        return Application(table, _version(), others, self.governed.telemetry.answered)
 
 
 def _version() -> str:

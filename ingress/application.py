@@ -6,6 +6,7 @@ own: OpenAPI has no words for them.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from starlette.responses import Response
 from starlette.routing import Match, Route
@@ -13,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from core.errors import CarillonError, InvalidRequest, MethodNotAllowed, NotFound, Unavailable
-from ingress.endpoint import Endpoint
+from ingress.endpoint import Endpoint, Report
 from ingress.exchange import Exchange
 from ingress.openapi import openapi_document
 from ingress.rendering import openai_body, render
@@ -24,17 +25,27 @@ START_RETRY_S = 1.0
 
 
 class Application:
-    """Routes a request to its endpoint. The ASGI callable that Serve runs."""
+    """Routes a request to its endpoint. The ASGI callable that Serve runs.
+
+    Args:
+        report: is told of every request that is not told of as a call.
+    """
 
     def __init__(
         self,
         endpoints: Iterable[Endpoint],
         version: str,
         sockets: Iterable[SocketEndpoint] = (),
+        report: Report | None = None,
     ) -> None:
-        table = list(endpoints)
+        table = [replace(endpoint, report=report) for endpoint in endpoints]
         self.document = openapi_document(table, version)
-        table.append(Endpoint("GET", "/openapi.json", self._openapi, "This document", public=True))
+        table.append(
+            Endpoint(
+                "GET", "/openapi.json", self._openapi, "This document", public=True, report=report
+            )
+        )
+        self._report = report
         self.endpoints = table
         self._sockets = {socket.path: socket for socket in sockets}
         self._fixed: dict[tuple[str, str], tuple[Endpoint, Route]] = {}
@@ -74,7 +85,15 @@ class Application:
             error = InvalidRequest(f"{scope['path']} is a WebSocket: connect by ws:// or wss://")
         if wrong_method:
             error = MethodNotAllowed(f"{scope['path'][:200]} does not take {scope['method']}")
-        return render(error, openai_body, {})
+        return self._refusal(scope, error)
+
+    def _refusal(self, scope: Scope, error: CarillonError) -> Endpoint:
+        """Stands where no endpoint is."""
+
+        async def refuse(exchange: Exchange) -> Response:
+            raise error
+
+        return Endpoint(scope["method"], "", refuse, "", report=self._report)
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self._sockets.get(scope["path"])

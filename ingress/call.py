@@ -67,6 +67,8 @@ class Call:
     waiting: bool = False
     """Whether it waits for its turn: no replica knows of it."""
     started: float = field(default_factory=time.perf_counter)
+    told: list[int] = field(default_factory=list)
+    """Statuses that telemetry was told of the calls of one request."""
     headers: dict[str, str] = field(default_factory=dict)
     """Response headers that are true whatever the outcome (rate windows, cache verdict)."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pydantic import BaseModel
-from starlette.requests import HTTPConnection
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
 from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
@@ -21,10 +21,14 @@ from ingress.exchange import Exchange
 from ingress.media.room import UploadRoom
 from ingress.rendering import ErrorBody, openai_body, render
 from ingress.responses import with_headers
+from ingress.settling import CLIENT_CLOSED
 
 logger = logging.getLogger("ray.serve")
 
 Handler = Callable[[Exchange], Awaitable[Response]]
+Report = Callable[[Exchange, int], None]
+"""Is told the status of a request. See `ingress.telemetry`."""
+FAILURE = 400
 
 
 class Guard(Protocol):
@@ -46,6 +50,7 @@ class Endpoint:
         status: of an answer that is no error.
         guard: refuses who tries one unknown key after another, before a key is looked for.
         room: bounds bodies in memory; see `ingress.uploads`.
+        report: is told of requests that the request path has not told of.
         shown_once: the answer holds a secret: it is never kept, not even for a retry.
     """
 
@@ -61,25 +66,46 @@ class Endpoint:
     shown_once: bool = False
     room: UploadRoom | None = None
     guard: Guard | None = None
+    report: Report | None = None
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer; every failure is rendered, none shows a traceback."""
         exchange = Exchange(scope, receive, self.max_body_bytes, self.room)
+        status = CLIENT_CLOSED  # of a request that is cancelled
+        try:
+            response = await self._response(exchange)
+            await with_headers(response, exchange.headers)(scope, receive, send)
+            status = response.status_code
+        except Exception:
+            status = CarillonError.status_code
+            raise
+        finally:
+            self._tell(exchange, status)
+
+    async def _response(self, exchange: Exchange) -> Response:
         try:
             if self.guard is not None and self.guard.watches:
                 self.guard.check(exchange.http, exchange.key)
-            response = await self.handler(exchange)
+            return await self.handler(exchange)
+        except ClientDisconnect:
+            return Response(status_code=CLIENT_CLOSED)  # nobody reads it
         except CarillonError as error:
             if isinstance(error, InvalidKey):
                 self._tell_guard(exchange)
-            response = render(error, self.error_body, {})
+            return render(error, self.error_body, {})
         except Exception:
             logger.exception("unhandled error", extra={"carillon_request_id": exchange.request_id})
-            response = render(CarillonError("internal error"), self.error_body, {})
+            return render(CarillonError("internal error"), self.error_body, {})
         finally:
             if not exchange.detached:
                 exchange.release()
-        await with_headers(response, exchange.headers)(scope, receive, send)
+
+    def _tell(self, exchange: Exchange, status: int) -> None:
+        """Report how it ended, unless its calls say that already, or go on without the caller."""
+        goes_on = exchange.detached and status == CLIENT_CLOSED
+        failed_otherwise = status >= FAILURE and status not in exchange.told
+        if self.report is not None and not goes_on and (failed_otherwise or not exchange.told):
+            self.report(exchange, status)
 
     def _tell_guard(self, exchange: Exchange) -> None:
         """Of a key that was not good; one that cannot be read costs nobody a look."""

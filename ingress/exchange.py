@@ -34,6 +34,7 @@ STEP_BYTES = 2**20
 """Room is taken in steps for a body whose length nobody said."""
 _RANDOM = random.Random()  # noqa: S311 - an id is no secret, and asking the kernel costs five times
 JSON_TYPES = ("", "application/json")
+NO_ROUTE = "none"
 
 
 class Exchange:
@@ -52,6 +53,8 @@ class Exchange:
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
         self.trace_id = (self.header(b"x-request-id") or self.request_id)[:TRACE_ID_LENGTH]
         self.headers: dict[str, str] = {}
+        self.told: list[int] = []
+        """Statuses of its calls that telemetry knows of."""
         self._max_body_bytes = max_body_bytes
         self._body: bytes | None = None
         self._room = room
@@ -84,7 +87,10 @@ class Exchange:
     def endpoint(self) -> str:
         """The route's template, for metrics and the ledger (never a caller's own text)."""
         route = self.http.scope.get("route")
-        return str(self.http.scope["path"] if route is None else route.path)
+        return NO_ROUTE if route is None else str(route.path)
+
+    def elapsed_ms(self) -> int:
+        return int((time.perf_counter() - self.started) * 1000)
 
     def reserve(self, tenant_id: str) -> None:
         """Take room in memory for the body, before it is read, where the endpoint bounds that.
@@ -184,6 +190,7 @@ class Exchange:
             cache=CachePolicy.from_header(self.header(b"cache-control")),
             started=self.started,
             headers=self.headers,
+            told=self.told,
             once=self.next_once(),
             whole_or_nothing=self.detached,
         )

@@ -1,9 +1,10 @@
-"""Metrics and the access log of the request path.
+"""Metrics and the access log.
 
-Place in the path: told by `ingress.path` what happened; it decides nothing. Counts gather in
-plain dictionaries and reach Ray's metrics once a second, because one Ray metric call costs as
-much as a tenth of a whole request. Histograms are counters with an `le` tag, as Prometheus
-defines them, for the same reason: Ray's own take one observation at a time.
+Place in the path: told by `ingress.path` what became of calls, and by `ingress.endpoint` of every
+other request; it decides nothing. Counts gather in plain dictionaries and reach Ray's metrics once
+a second, because one Ray metric call costs as much as a tenth of a whole request. Histograms are
+counters with an `le` tag, as Prometheus defines them, for the same reason: Ray's own take one
+observation at a time.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from auth.admission import Admitted, Hit, Refused, Verdict, WindowState
 from core.work import NO_WORK, WorkUnits
 from ingress.access_log import AccessLog
 from ingress.call import Call
+from ingress.exchange import Exchange
 
 FLUSH_S = 1.0
 BUCKETS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000)
@@ -140,6 +142,11 @@ class ServeTelemetry:
             self._tokens.add(units.output_tokens, model, "output")
         self._answered(call, status, units)
 
+    def answered(self, exchange: Exchange, status: int) -> None:
+        """What became of a request that is no call, or was refused before it was one."""
+        ids = (exchange.request_id, exchange.trace_id)
+        self._line(ids, exchange.endpoint, "", status, exchange.elapsed_ms())
+
     def settlement_lost(self, request_id: str) -> None:
         self._lost.add(1)
         logger.error("settlement left to its lease", extra={"carillon_request_id": request_id})
@@ -179,16 +186,31 @@ class ServeTelemetry:
         model = call.model.card.id
         elapsed_ms = call.elapsed_ms()
         cache = call.headers.get("x-cache", "")
-        self._requests.add(1, call.endpoint, model, str(status))
         self._latency.observe(model, elapsed_ms)
         if cache:
             self._cache.add(1, cache.lower())
+        call.told.append(status)
+        ids = (call.request_id, call.trace_id)
+        self._line(ids, call.endpoint, model, status, elapsed_ms, cache, units)
+
+    def _line(
+        self,
+        ids: tuple[str, str],
+        endpoint: str,
+        model: str,
+        status: int,
+        elapsed_ms: int,
+        cache: str = "",
+        units: WorkUnits = NO_WORK,
+    ) -> None:
+        """Count a request and log it. `ids` are the ledger's and the trace's."""
+        self._requests.add(1, endpoint, model, str(status))
         self._log.write(
             {
                 "time": time.time(),
-                "request_id": call.request_id,
-                "trace_id": call.trace_id,
-                "endpoint": call.endpoint,
+                "request_id": ids[0],
+                "trace_id": ids[1],
+                "endpoint": endpoint,
                 "model": model,
                 "status": status,
                 "cache": cache,
