@@ -217,8 +217,10 @@ def _http_options(config: Path) -> dict[str, Any]:
 
 def _is_healthy(base_url: str) -> bool:
     try:
-        return httpx.get(f"{base_url}/health", timeout=5, trust_env=False).is_success
-    except httpx.HTTPError:
+        health = httpx.get(f"{base_url}/health", timeout=5, trust_env=False)
+        # Served without PostgreSQL, too; but a start is done when everything is there.
+        return bool(health.is_success and health.json()["status"] == "healthy")
+    except (httpx.HTTPError, ValueError, KeyError):
         return False
 
 

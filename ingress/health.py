@@ -5,6 +5,7 @@ balancers and says nothing that a stranger should not know; `/status` tells tena
 operators alone why something does not.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,13 +13,19 @@ from starlette.responses import Response
 
 from auth.live_files import LiveFile
 from auth.principal import Scope
-from core.errors import CarillonError
+from core.errors import CarillonError, StoreUnavailable
 from ingress.catalog import Catalog
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.path import RequestPath
 from ingress.readiness import Readiness
 from ingress.responses import json_response
+
+DECIDING = "valkey"
+"""The store without which nothing is admitted. Without PostgreSQL known keys are served: a balancer
+that took the gateway out then would make a whole outage of a part."""
+PATIENCE_S = 2.0
+"""How long a store has to answer: whoever asks for health has little patience, too."""
 
 Check = Callable[[], Awaitable[None]]
 """Returns when a store answers; raises CarillonError when it does not."""
@@ -55,18 +62,19 @@ class Health:
         ]
 
     async def health(self, exchange: Exchange) -> Response:
-        """200 while requests can be served; 503 when a store is away.
+        """200 while requests can be served; 503 while Valkey is away.
 
-        A file that is not taken over is told and changes nothing: what held before it holds.
+        Without PostgreSQL it is `degraded`: people should mind, balancers should not. A file that
+        is not taken over is told and changes nothing: what held before it holds.
         """
         services = await self._stores()
         for file in self._configuration:
             services[file.path.name] = "healthy" if file.is_current else "outdated"
         for model in self._catalog:
             services[model.card.id] = self._model(model.card.application_name)
-        healthy = all(services[name] == "healthy" for name in self._checks)
-        body = {"status": "healthy" if healthy else "unhealthy", "services": services}
-        return json_response(body, 200 if healthy else 503)
+        status = _status({name: services[name] == "healthy" for name in self._checks})
+        code = 503 if status == "unhealthy" else 200
+        return json_response({"status": status, "services": services}, code)
 
     async def status(self, exchange: Exchange) -> Response:
         """What serves. What went wrong, in words, and everybody's ledger are the operator's: such
@@ -102,7 +110,8 @@ class Health:
         told["ledger"] = await self._ledger()
 
     async def _stores(self) -> dict[str, str]:
-        return {name: await _verdict(check) for name, check in self._checks.items()}
+        verdicts = await asyncio.gather(*map(_verdict, self._checks.values()))
+        return dict(zip(self._checks, verdicts, strict=True))
 
     def _model(self, application: str) -> str:
         state = self._readiness.of(application)
@@ -115,7 +124,17 @@ class Health:
 
 async def _verdict(check: Check) -> str:
     try:
-        await check()
+        async with asyncio.timeout(PATIENCE_S):
+            await check()
     except CarillonError as error:
         return error.code
+    except TimeoutError:
+        return StoreUnavailable.code
     return "healthy"
+
+
+def _status(answers: Mapping[str, bool]) -> str:
+    """`healthy`, `degraded` or `unhealthy`, by the stores that answer."""
+    if all(answers.values()):
+        return "healthy"
+    return "degraded" if answers.get(DECIDING, True) else "unhealthy"

@@ -6,6 +6,7 @@ import json
 import httpx
 import pytest
 
+from auth.limits import Limits
 from core.errors import ModelUnavailable
 from core.model import ModelCard
 from core.work import WorkUnits
@@ -18,7 +19,7 @@ from ingress.path import RequestPath
 from ingress.responses import json_response
 from ingress.telemetry import ServeTelemetry
 from tests.fakes.dispatch import KEY, Salts
-from tests.ingress.test_path import World
+from tests.ingress.test_path import PLANS, World
 from tests.ingress.test_telemetry import Metric
 
 CHAT = "/v1/chat/completions"
@@ -35,7 +36,7 @@ class Seen:
         path = RequestPath(
             world.identifier,
             world.admission,
-            world.path._asking._limits,
+            Limits(PLANS),
             world.dispatcher,
             Salts(),
             self.telemetry,
