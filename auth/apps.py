@@ -35,6 +35,14 @@ NEWEST_FIRST = """
         (SELECT created_at, id FROM apps WHERE id = $3 AND tenant_id = $1))
     ORDER BY created_at DESC, id DESC LIMIT $4
 """
+OLDEST_FIRST = """
+    SELECT id, tenant_id, model, kind, name, framework, description, facts, '{}'::jsonb AS files,
+        bytes, '' AS page, created_at
+    FROM apps WHERE tenant_id = $1 AND ($2::text IS NULL OR kind = $2)
+    AND ($3::text IS NULL OR (created_at, id) >
+        (SELECT created_at, id FROM apps WHERE id = $3 AND tenant_id = $1))
+    ORDER BY created_at, id LIMIT $4
+"""
 MENTIONED = """
     SELECT 1 FROM app_deployments WHERE tenant_id = $1 AND hash = $2
     UNION ALL SELECT 1 FROM files WHERE tenant_id = $1 AND hash = $2 LIMIT 1
@@ -127,12 +135,22 @@ class AppBook:
         )
 
     async def page(
-        self, tenant_id: str, kind: str | None, after: str | None, limit: int
+        self,
+        tenant_id: str,
+        kind: str | None,
+        after: str | None,
+        limit: int,
+        *,
+        oldest_first: bool = False,
     ) -> Page[App]:
-        """A tenant's apps without their files, newest first."""
+        """A tenant's apps without their files."""
         limit = page_size(limit)
         rows = await self._database.of(tenant_id).fetch(
-            NEWEST_FIRST, tenant_id, kind, after and known_id(after), limit + 1
+            OLDEST_FIRST if oldest_first else NEWEST_FIRST,
+            tenant_id,
+            kind,
+            after and known_id(after),
+            limit + 1,
         )
         return Page(tuple(_app(row) for row in rows[:limit]), len(rows) > limit)
 

@@ -16,6 +16,18 @@ from auth.paging import known_id, page_size
 from core.errors import NotFound
 
 ID_BYTES = 12
+NEWEST_FIRST = """
+    SELECT * FROM files WHERE tenant_id = $1 AND ($2::text IS NULL OR purpose = $2)
+    AND ($3::text IS NULL OR (created_at, id) <
+        (SELECT created_at, id FROM files WHERE id = $3 AND tenant_id = $1))
+    ORDER BY created_at DESC, id DESC LIMIT $4
+"""
+OLDEST_FIRST = """
+    SELECT * FROM files WHERE tenant_id = $1 AND ($2::text IS NULL OR purpose = $2)
+    AND ($3::text IS NULL OR (created_at, id) >
+        (SELECT created_at, id FROM files WHERE id = $3 AND tenant_id = $1))
+    ORDER BY created_at, id LIMIT $4
+"""
 MENTIONED = """
     SELECT 1 FROM files WHERE tenant_id = $1 AND hash = $2
     UNION ALL SELECT 1 FROM jobs WHERE tenant_id = $1
@@ -72,15 +84,18 @@ class FileBook:
         )
 
     async def page(
-        self, tenant_id: str, purpose: str | None, after: str | None, limit: int
+        self,
+        tenant_id: str,
+        purpose: str | None,
+        after: str | None,
+        limit: int,
+        *,
+        oldest_first: bool = False,
     ) -> Page[File]:
-        """A tenant's files, newest first."""
+        """A tenant's files."""
         limit = page_size(limit)
         rows = await self._database.of(tenant_id).fetch(
-            "SELECT * FROM files WHERE tenant_id = $1 AND ($2::text IS NULL OR purpose = $2)"
-            " AND ($3::text IS NULL OR (created_at, id) <"
-            " (SELECT created_at, id FROM files WHERE id = $3 AND tenant_id = $1))"
-            " ORDER BY created_at DESC, id DESC LIMIT $4",
+            OLDEST_FIRST if oldest_first else NEWEST_FIRST,
             tenant_id,
             purpose,
             after and known_id(after),

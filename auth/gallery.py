@@ -37,6 +37,15 @@ NEWEST_FIRST = """
         (SELECT created_at, id FROM gallery_items WHERE id = $4 AND tenant_id = $1))
     ORDER BY g.created_at DESC, id DESC LIMIT $5
 """
+OLDEST_FIRST = """
+    SELECT g.* FROM gallery_items g JOIN media m USING (tenant_id, hash)
+    WHERE tenant_id = $1 AND stored_at IS NOT NULL AND (expires_at IS NULL OR expires_at > now())
+    AND ($2::text IS NULL OR to_tsvector('simple', prompt) @@ plainto_tsquery('simple', $2))
+    AND ($3::text IS NULL OR tags @> ARRAY[$3])
+    AND ($4::text IS NULL OR (g.created_at, id) >
+        (SELECT created_at, id FROM gallery_items WHERE id = $4 AND tenant_id = $1))
+    ORDER BY g.created_at, id LIMIT $5
+"""
 DELETE = "DELETE FROM gallery_items WHERE tenant_id = $1 AND id = $2 RETURNING hashes"
 UNNAMED = """
     SELECT blob FROM unnest($2::text[]) AS blob
@@ -98,9 +107,16 @@ class GalleryBook:
         return _item(row)
 
     async def page(
-        self, tenant_id: str, words: str | None, tag: str | None, after: str | None, limit: int
+        self,
+        tenant_id: str,
+        words: str | None,
+        tag: str | None,
+        after: str | None,
+        limit: int,
+        *,
+        oldest_first: bool = False,
     ) -> Page[GalleryItem]:
-        """Items, newest first.
+        """Items.
 
         Args:
             words: all of which the prompt has, in any order and case; None does not ask.
@@ -109,7 +125,7 @@ class GalleryBook:
         """
         limit = page_size(limit)
         rows = await self._database.of(tenant_id).fetch(
-            NEWEST_FIRST,
+            OLDEST_FIRST if oldest_first else NEWEST_FIRST,
             tenant_id,
             words and words.replace(NUL, " "),
             tag and tag.replace(NUL, " "),

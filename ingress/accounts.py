@@ -25,11 +25,10 @@ from auth.principal import Principal, Scope
 from core.errors import InvalidKey, InvalidRequest
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
+from ingress.paging import ordered_page_of
 from ingress.path import RequestPath
 from ingress.responses import json_response
 from ingress.standing import limits_object
-
-DEFAULT_PAGE = 20
 
 
 class KeyRequest(BaseModel):
@@ -155,7 +154,7 @@ class Accounts:
 
     async def list(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.KEYS)
-        after, limit = page_of(exchange)
+        after, limit = ordered_page_of(exchange)
         page = await self._directory.keys.list(principal.tenant_id, after, limit)
         data = [key_object(key) for key in page.items]
         return json_response(
@@ -258,15 +257,6 @@ def _keeps_successors(exchange: Exchange) -> bool:
     if said not in ("true", "false"):
         raise InvalidRequest("'keep_successors' must be true or false", "keep_successors")
     return said == "true"
-
-
-def page_of(exchange: Exchange) -> tuple[str | None, int]:
-    """`after` and `limit` of a list request."""
-    query = exchange.http.query_params
-    limit = query.get("limit", str(DEFAULT_PAGE))
-    if not limit.isdecimal() or not 1 <= int(limit[:4]) <= 100:  # noqa: PLR2004
-        raise InvalidRequest("'limit' must be between 1 and 100", "limit")
-    return query.get("after"), int(limit[:4])
 
 
 def timestamp(moment: datetime | None) -> int | None:

@@ -14,12 +14,13 @@ from auth.apps import App, AppBook
 from auth.principal import Principal, Scope
 from core.apps import AppRequest, ComponentRequest, ReviewRequest
 from core.errors import Conflict, InvalidRequest
-from ingress.accounts import page_of, timestamp
+from ingress.accounts import timestamp
 from ingress.app_deployments import AppDeployments
 from ingress.catalog import Catalog
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.files import listing
+from ingress.paging import page_of
 from ingress.path import Answer, RequestPath
 from ingress.responses import answer_response, json_response
 
@@ -78,11 +79,13 @@ class AppEndpoints:
 
     async def list(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.INFERENCE)
-        after, limit = page_of(exchange)
+        asked = page_of(exchange)
         kind = exchange.http.query_params.get("kind")
         if kind is not None and kind not in KINDS:
             raise InvalidRequest(f"'kind' must be one of {', '.join(KINDS)}", "kind")
-        page = await self._book.page(principal.tenant_id, kind, after, limit)
+        page = await self._book.page(
+            principal.tenant_id, kind, asked.after, asked.limit, oldest_first=asked.oldest_first
+        )
         data = [app_object(app) for app in page.items]
         return json_response(listing(data, has_more=page.has_more))
 

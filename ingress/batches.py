@@ -14,12 +14,12 @@ from auth.files import FileBook
 from auth.jobs import Job, JobBook, JobStatus
 from auth.principal import Scope
 from core.errors import InvalidRequest, NotFound
-from ingress.accounts import page_of
 from ingress.batch_endpoints import OPERATIONS
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.files import listing
 from ingress.job_kind import JobQueue
+from ingress.paging import page_of
 from ingress.path import RequestPath
 from ingress.responses import json_response
 
@@ -89,8 +89,10 @@ class BatchEndpoints:
 
     async def list(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.INFERENCE)
-        after, limit = page_of(exchange)
-        page = await self._book.page(principal.tenant_id, KIND, after, limit)
+        asked = page_of(exchange)
+        page = await self._book.page(
+            principal.tenant_id, KIND, asked.after, asked.limit, oldest_first=asked.oldest_first
+        )
         data = [batch_object(job) for job in page.items]
         return json_response(listing(data, has_more=page.has_more))
 

@@ -11,12 +11,12 @@ from starlette.responses import Response
 from auth.files import File, FileBook
 from auth.principal import Scope
 from core.errors import InvalidRequest
-from ingress.accounts import page_of
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.forms import read_form
 from ingress.media.delivery import PiecesResponse
 from ingress.media.store import MediaStore
+from ingress.paging import page_of
 from ingress.path import RequestPath
 from ingress.responses import json_response
 
@@ -69,9 +69,11 @@ class Files:
 
     async def list(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.INFERENCE)
-        after, limit = page_of(exchange)
+        asked = page_of(exchange)
         purpose = exchange.http.query_params.get("purpose")
-        page = await self._files.page(principal.tenant_id, purpose, after, limit)
+        page = await self._files.page(
+            principal.tenant_id, purpose, asked.after, asked.limit, oldest_first=asked.oldest_first
+        )
         data = [file_object(file) for file in page.items]
         return json_response(listing(data, has_more=page.has_more))
 

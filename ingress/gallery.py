@@ -14,17 +14,18 @@ from auth.gallery import GalleryBook, GalleryItem
 from auth.media import OwnedMedia
 from auth.principal import Scope
 from core.errors import InvalidRequest, NotFound, UnknownParameter
-from ingress.accounts import page_of, timestamp
+from ingress.accounts import timestamp
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.media.origin import origin_of
 from ingress.media.store import MediaStore
+from ingress.paging import page_of
 from ingress.path import RequestPath
 from ingress.responses import json_response
 
 MAX_WORDS = 200
 """Characters of a query for words of prompts."""
-PARAMETERS = ("q", "tag", "after", "limit")
+PARAMETERS = ("q", "tag", "after", "limit", "order")
 
 
 class Gallery:
@@ -52,9 +53,14 @@ class Gallery:
         words = query.get("q") or None
         if words is not None and len(words) > MAX_WORDS:
             raise InvalidRequest(f"'q' may have {MAX_WORDS} characters", "q")
-        after, limit = page_of(exchange)
+        asked = page_of(exchange)
         page = await self._book.page(
-            principal.tenant_id, words, query.get("tag") or None, after, limit
+            principal.tenant_id,
+            words,
+            query.get("tag") or None,
+            asked.after,
+            asked.limit,
+            oldest_first=asked.oldest_first,
         )
         blobs = {blob for item in page.items for blob in item.hashes}
         media = await self._media.find_all(principal.tenant_id, blobs) if blobs else {}

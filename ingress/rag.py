@@ -35,13 +35,13 @@ from core.rag import (
     RagChatRequest,
     SearchRequest,
 )
-from ingress.accounts import page_of
 from ingress.catalog import Catalog, ServedModel
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange, validate
 from ingress.files import listing
 from ingress.forms import FORM_TYPE, read_form
 from ingress.media.store import MediaStore
+from ingress.paging import ordered_page_of
 from ingress.path import RequestPath
 from ingress.rendering import openai_body
 from ingress.responses import StreamResponse, answer_response, json_response
@@ -108,7 +108,7 @@ class RagEndpoints:
 
     async def list(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.INFERENCE)
-        after, limit = page_of(exchange)
+        after, limit = ordered_page_of(exchange)
         page = await self._documents.page(principal.tenant_id, _collection(exchange), after, limit)
         return json_response(
             listing([each.document() for each in page.items], has_more=page.has_more)
@@ -129,7 +129,7 @@ class RagEndpoints:
 
     async def collections(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.INFERENCE)
-        after, limit = page_of(exchange)
+        after, limit = ordered_page_of(exchange)
         page = await self._documents.collections(principal.tenant_id, after, limit)
         return json_response(
             listing([each.document() for each in page.items], has_more=page.has_more)

@@ -12,10 +12,10 @@ from auth.directory import FIRST_PLAN
 from auth.email import normalized
 from auth.identity import Identity
 from auth.principal import Role, Scope
-from ingress.accounts import page_of
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.files import listing
+from ingress.paging import ordered_page_of
 from ingress.path import RequestPath
 from ingress.responses import json_response
 from ingress.tenants import issued_object, tenant_object
@@ -111,7 +111,7 @@ class TenantAdministration:
 
     async def list(self, exchange: Exchange) -> Response:
         await self._path.authorize(exchange.key, Scope.ADMIN)
-        page = await self._directory.tenants(*page_of(exchange))
+        page = await self._directory.tenants(*ordered_page_of(exchange))
         data = [tenant_object(tenant) for tenant in page.items]
         return json_response(listing(data, has_more=page.has_more))
 

@@ -16,10 +16,11 @@ from auth.invitations import Invitation, IssuedInvitation
 from auth.members import Member, MemberEdit
 from auth.plans import LimitSet
 from auth.principal import Role, Scope
-from ingress.accounts import page_of, timestamp
+from ingress.accounts import timestamp
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.files import listing
+from ingress.paging import ordered_page_of
 from ingress.path import RequestPath
 from ingress.responses import json_response
 from ingress.standing import limits_object
@@ -103,7 +104,7 @@ class TenantEndpoints:
 
     async def members(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.MEMBERS)
-        page = await self._members.list(principal.tenant_id, *page_of(exchange))
+        page = await self._members.list(principal.tenant_id, *ordered_page_of(exchange))
         data = [member_object(member) for member in page.items]
         return json_response(listing(data, has_more=page.has_more))
 
@@ -136,7 +137,7 @@ class TenantEndpoints:
 
     async def invitations(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.MEMBERS)
-        page = await self._invitations.list(principal.tenant_id, *page_of(exchange))
+        page = await self._invitations.list(principal.tenant_id, *ordered_page_of(exchange))
         data = [invitation_object(invitation) for invitation in page.items]
         return json_response(listing(data, has_more=page.has_more))
 

@@ -12,7 +12,6 @@ from auth.media import OwnedMedia
 from auth.principal import Principal, Scope
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.videos import Prompt, VideoLimits, VideoRequest, described
-from ingress.accounts import page_of
 from ingress.call import CachePolicy
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
@@ -20,6 +19,7 @@ from ingress.files import listing
 from ingress.media.delivery import media_response
 from ingress.media.origin import origin_of
 from ingress.media.store import MediaStore
+from ingress.paging import page_of
 from ingress.path import RequestPath, Stream
 from ingress.rendering import openai_body
 from ingress.responses import StreamResponse, json_response
@@ -31,7 +31,6 @@ MAX_BODY_BYTES = 28 * 2**20
 """20 MiB of picture in base64, and the rest of the document."""
 POLL_MS = 1000
 VARIANTS = ("video", "thumbnail", "spritesheet")
-ORDERS = ("asc", "desc")
 PRIVATE = {"cache-control": "private, no-cache"}
 
 
@@ -98,12 +97,9 @@ class VideoEndpoints:
 
     async def list(self, exchange: Exchange) -> Response:
         principal = await self._principal(exchange)
-        after, limit = page_of(exchange)
-        order = exchange.http.query_params.get("order", "desc")
-        if order not in ORDERS:
-            raise InvalidRequest("'order' must be asc or desc", "order")
+        asked = page_of(exchange)
         page = await self._book.page(
-            principal.tenant_id, KIND, after, limit, oldest_first=order == "asc"
+            principal.tenant_id, KIND, asked.after, asked.limit, oldest_first=asked.oldest_first
         )
         data = [video_object(job) for job in page.items]
         return json_response(listing(data, has_more=page.has_more))

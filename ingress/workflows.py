@@ -31,13 +31,13 @@ from core.errors import InvalidRequest
 from core.plain import checked, from_yaml
 from core.workflow import Workflow
 from core.workflow_drawing import mermaid
-from ingress.accounts import page_of
 from ingress.call import CachePolicy
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.files import listing
 from ingress.media.origin import origin_of
 from ingress.media.store import MediaStore
+from ingress.paging import page_of
 from ingress.path import RequestPath, Stream
 from ingress.rendering import openai_body
 from ingress.responses import StreamResponse, json_response
@@ -130,8 +130,10 @@ class WorkflowEndpoints:
 
     async def list(self, exchange: Exchange) -> Response:
         principal = await self._principal(exchange)
-        after, limit = page_of(exchange)
-        page = await self._book.page(principal.tenant_id, KIND, after, limit)
+        asked = page_of(exchange)
+        page = await self._book.page(
+            principal.tenant_id, KIND, asked.after, asked.limit, oldest_first=asked.oldest_first
+        )
         return json_response(
             listing([run_object(job) for job in page.items], has_more=page.has_more)
         )

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from auth.media import OwnedMedia
 from auth.principal import Principal, Scope
 from core.errors import InvalidRequest, UnknownParameter, UnsupportedMediaType
-from ingress.accounts import page_of, timestamp
+from ingress.accounts import timestamp
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.forms import FORM_TYPE, read_form
@@ -19,11 +19,10 @@ from ingress.media.kinds import UPLOADABLE, sniff
 from ingress.media.naming import HASH, plain_hash
 from ingress.media.origin import origin_of
 from ingress.media.store import MediaStore
+from ingress.paging import page_of
 from ingress.path import RequestPath
 from ingress.responses import json_response
 from ingress.standing import storage_object
-
-ORDERS = ("asc", "desc")
 
 
 class Library:
@@ -60,14 +59,11 @@ class Library:
 
     async def list(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.INFERENCE)
-        after, limit = page_of(exchange)
-        if after is not None and not HASH.fullmatch(after):
+        asked = page_of(exchange)
+        if asked.after is not None and not HASH.fullmatch(asked.after):
             raise InvalidRequest("'after' must be the id of one of the media", "after")
-        order = exchange.http.query_params.get("order", "desc")
-        if order not in ORDERS:
-            raise InvalidRequest("'order' must be asc or desc", "order")
         page = await self._store.page(
-            principal.tenant_id, after, limit, oldest_first=order == "asc"
+            principal.tenant_id, asked.after, asked.limit, oldest_first=asked.oldest_first
         )
         storage = await self._store.storage.standing(principal)
         data = [self._object(media, exchange) for media in page.items]

@@ -1,0 +1,103 @@
+"""Lists over HTTP: pages in the order that was asked for, and clear errors for what is no page."""
+
+import secrets
+
+import pytest
+
+from core.settings import SecretReference
+from tests.ingress.identity import world as worlds
+from tests.ingress.whole_gateway import whole_gateway
+
+BOTH_ORDERS = (
+    "/v1/files",
+    "/v1/batches",
+    "/v1/videos",
+    "/v1/media",
+    "/v1/apps",
+    "/v1/gallery",
+    "/v1/workflows/runs",
+)
+ASCENDING = (
+    "/v1/api-keys",
+    "/v1/tenants/me/members",
+    "/v1/tenants/me/invitations",
+    "/v1/rag/documents",
+    "/v1/rag/collections",
+    "/v1/admin/tenants",
+)
+LINES = b'{"custom_id":"1","method":"POST","url":"/v1/chat/completions","body":{}}\n'
+
+
+@pytest.fixture
+async def world(database_url, valkey_server, tmp_path):
+    pepper = tmp_path / "pepper"
+    pepper.write_text(worlds.PEPPER.get_secret_value())
+    async with whole_gateway(
+        database_url,
+        valkey_server.url,
+        f"test-{secrets.token_hex(4)}",
+        SecretReference(f"file:{pepper}"),
+        tmp_path / "media",
+    ) as whole:
+        yield whole.world
+
+
+@pytest.fixture
+async def client(world):
+    async with world.client((await world.owner())["access_token"]) as client:
+        yield client
+
+
+async def ids(client, path, **query):
+    """Every id of a list, page by page."""
+    found, after = [], {}
+    while True:
+        page = (await client.get(path, params=query | after | {"limit": 2})).json()
+        found += [item["id"] for item in page["data"]]
+        if not page["has_more"]:
+            return found
+        after = {"after": page["last_id"]}
+
+
+async def test_files_and_batches_come_in_the_order_that_is_asked_for(client):
+    files, batches = [], []
+    for number in range(5):
+        sent = await client.post(
+            "/v1/files",
+            files={"file": (f"{number}.jsonl", LINES * (number + 1))},
+            data={"purpose": "batch"},
+        )
+        files.append(sent.json()["id"])
+        batch = {
+            "input_file_id": files[-1],
+            "endpoint": "/v1/chat/completions",
+            "completion_window": "24h",
+        }
+        batches.append((await client.post("/v1/batches", json=batch)).json()["id"])
+    for path, made in (("/v1/files", files), ("/v1/batches", batches)):
+        assert await ids(client, path, order="asc") == made
+        assert await ids(client, path, order="desc") == await ids(client, path) == made[::-1]
+
+
+@pytest.mark.parametrize("path", BOTH_ORDERS)
+async def test_a_list_of_what_was_made_has_both_orders_and_no_third(client, path):
+    for order in ("asc", "desc"):
+        assert (await client.get(path, params={"order": order})).status_code == 200
+    refused = await client.get(path, params={"order": "sideways"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "order")
+
+
+@pytest.mark.parametrize("path", ASCENDING)
+async def test_a_list_with_one_order_says_so(world, path):
+    async with world.client(world.operator) as client:
+        assert (await client.get(path, params={"order": "asc"})).status_code == 200
+        refused = await client.get(path, params={"order": "desc"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "order")
+
+
+@pytest.mark.parametrize("path", [*BOTH_ORDERS, *ASCENDING])
+@pytest.mark.parametrize("limit", ["0", "101", "-1", "many", ""])
+async def test_a_page_has_1_to_100_items(world, path, limit):
+    async with world.client(world.operator) as client:
+        refused = await client.get(path, params={"limit": limit})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "limit")
