@@ -17,6 +17,7 @@ from pathlib import Path
 from cli import processes
 from cli.embedded import Child, last_lines
 from cli.failure import Failure
+from cli.node_environment import NODE_ENVIRONMENT
 from cli.ports import LOOPBACK, choose
 from cli.serve_api import ServeApi
 from cli.short_paths import ShortPaths
@@ -33,11 +34,7 @@ DASHBOARD_LOG = "session_latest/logs/dashboard.log"
 SESSIONS_KEPT = 3
 OBJECT_STORE_BYTES = 256 * 2**20
 SESSION_PATH_ROOM = len("/session_2026-11-21_05-23-28_123456_1234567/sockets/plasma_store.1")
-HAPROXY_CUTS_AFTER_S = 660
-"""A reload ends older connections after this; longer than the gateway waits for an answer."""
 DRAIN_S = 3
-MESSAGE_BYTES = 64 * 2**20
-"""Largest request or answer between replicas: 2,048 embeddings do not fit Serve's 4 MiB."""
 LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Set to 0, it keeps Ray on 127.0.0.1; without it `--node-ip-address=127.0.0.1` is silently
 replaced by the address of a network interface (`resolve_ip_for_localhost` in Ray's services.py).
@@ -181,21 +178,13 @@ class RayHead:
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "180",
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",  # Serve has been shut down before
-            # Ray's workers step back for everything else on a machine (nice 15): right for batches,
-            # but here they are what the machine is for, and each waking of a replica waited.
-            "RAY_worker_niceness": "0",
-            "RAY_SERVE_ENABLE_HA_PROXY": "1",
-            "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+            **NODE_ENVIRONMENT,
             # The controller's loop and the metrics of every process, ten times a second by default,
             # are a tenth of a core on an idle laptop.
             "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
             "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "5000",
-            "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MESSAGE_BYTES),
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_proxy),
             "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
-            # Replicas count requests themselves; HAProxy would log each to a Python process that
-            # parses the line: a tenth of what a cached answer costs.
-            "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
             "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
             "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
@@ -206,7 +195,6 @@ class RayHead:
             "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
             "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
             "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "60",
-            "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(HAPROXY_CUTS_AFTER_S),
             "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
         }
 

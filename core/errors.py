@@ -169,7 +169,7 @@ class AlreadyCharged(Conflict):
 
 
 class BodyTooLarge(CarillonError):
-    """The body is over the limit; it was not read further."""
+    """The body is over the limit, or what goes to a model, or comes from it, over a message's."""
 
     status_code = 413
     code = "body_too_large"

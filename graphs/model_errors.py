@@ -6,10 +6,12 @@ steps of a graph. It knows no call; what is retried, or logged with a request, i
 
 import logging
 
+from grpc import StatusCode
+from grpc.aio import AioRpcError
 from ray.exceptions import RayTaskError
 from ray.serve.exceptions import BackPressureError
 
-from core.errors import CarillonError, QueueFull
+from core.errors import BodyTooLarge, CarillonError, QueueFull
 
 QUEUE_RETRY_S = 1.0
 START_RETRY_S = 5.0
@@ -41,6 +43,19 @@ def cause_of(error: RayTaskError, model: str) -> CarillonError:
         return full(model)
     logger.error("the model %s failed: %s", model, error)
     return CarillonError(f"the model '{model}' failed")
+
+
+def too_large(error: AioRpcError, model: str) -> BodyTooLarge | None:
+    """A call that does not fit one message between replicas, there or back; None for other faults.
+
+    Serve passes these on as they are: it has no exception of its own for them.
+    """
+    if error.code() is not StatusCode.RESOURCE_EXHAUSTED:
+        return None
+    return BodyTooLarge(
+        f"the request to '{model}', or its answer, is larger than a message may be: ask for less"
+        " at once"
+    )
 
 
 def full(model: str) -> QueueFull:

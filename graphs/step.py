@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from grpc.aio import AioRpcError
 from pydantic import BaseModel
 from ray import serve
 from ray.exceptions import RayError, RayTaskError
@@ -22,7 +23,7 @@ from ray.serve.handle import DeploymentHandle
 from core.errors import CarillonError, DeadlineExceeded, ModelUnavailable
 from core.model import CallContext, Chunk, Reply
 from core.work import NO_WORK, beyond
-from graphs.model_errors import PLAIN, START_RETRY_S, cause_of, full, own
+from graphs.model_errors import PLAIN, START_RETRY_S, cause_of, full, own, too_large
 
 TIMEOUT_S = 600.0
 """Longest wait for an answer, and for each piece of a stream; a model that sleeps wakes in it."""
@@ -108,13 +109,18 @@ class Step:
             raise DeadlineExceeded(f"'{self.model}' did not answer in time") from error
         except RayTaskError as error:
             raise cause_of(error, self.model) from error
+        except AioRpcError as error:
+            raise (too_large(error, self.model) or self._gone()) from error
         except (RayError, RayServeException) as error:
-            self._methods = None
-            raise ModelUnavailable(
-                f"the model '{self.model}' is not there, or stopped while it was answering",
-                None,
-                START_RETRY_S,
-            ) from error
+            raise self._gone() from error
+
+    def _gone(self) -> ModelUnavailable:
+        self._methods = None
+        return ModelUnavailable(
+            f"the model '{self.model}' is not there, or stopped while it was answering",
+            None,
+            START_RETRY_S,
+        )
 
 
 def _of(call: CallContext) -> CallContext:

@@ -1,8 +1,9 @@
 """Dispatch: from a call to the model's replica, by deployment handle.
 
 Place in the path: step 4. It waits for the call's turn where the model is busy, finds the
-application, chooses how the payload travels, and turns Ray's errors into ours. Whose turn it is
-decides `ingress.turns`; the choice of a replica is Serve's.
+application, and turns Ray's errors into ours. Whose turn it is decides `ingress.turns`; the choice
+of a replica is Serve's. Every payload travels by value, in one message: one that is too large for
+it is refused.
 """
 
 import asyncio
@@ -12,14 +13,10 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from grpc.aio import AioRpcError
 from ray import serve
-from ray.exceptions import RayActorError, RayError, RayTaskError
-from ray.serve.exceptions import (
-    BackPressureError,
-    DeploymentUnavailableError,
-    RayServeException,
-    RequestCancelledError,
-)
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from core.errors import (
@@ -29,7 +26,7 @@ from core.errors import (
     ModelUnavailable,
 )
 from core.model import CallContext, Chunk, Ended, ModelCard, Reply
-from graphs.model_errors import PLAIN, START_RETRY_S, cause_of, full, own
+from graphs.model_errors import PLAIN, START_RETRY_S, cause_of, full, own, too_large
 from ingress.call import Call
 from ingress.readiness import Readiness
 from ingress.turns import MS_PER_S, Turn, Turns
@@ -194,8 +191,8 @@ class ServeDispatcher:
             raise DeadlineExceeded(f"'{model}' did not answer in time") from error
         except RayTaskError as error:
             raise cause_of(error, model) from error
-        except (RayActorError, DeploymentUnavailableError, RequestCancelledError) as error:
-            raise self._gone(call, error) from error
+        except AioRpcError as error:
+            raise (too_large(error, model) or self._gone(call, error)) from error
         except (RayError, RayServeException) as error:
             raise self._gone(call, error) from error
 

@@ -8,8 +8,12 @@ import pytest
 import yaml
 
 from cli.config import check
+from cli.node_environment import NODE_ENVIRONMENT
 from core.settings import ROOT
+from ingress.media.settings import MediaSettings
+from ingress.uploads import largest_body
 from tests.docs.sources import metric_names
+from tests.docs.test_reference import every_endpoint
 
 DEPLOY = ROOT / "deploy"
 DASHBOARD = DEPLOY / "grafana" / "carillon.json"
@@ -60,3 +64,31 @@ def test_the_kubernetes_example_runs_our_version_of_ray(service):
 
 def test_the_kubernetes_example_wants_a_token_on_every_node(service):
     assert service["spec"]["rayClusterConfig"]["authOptions"]["mode"] == "token"
+
+
+def containers(service) -> list[dict[str, Any]]:
+    cluster = service["spec"]["rayClusterConfig"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    return [each for group in groups for each in group["template"]["spec"]["containers"]]
+
+
+def test_every_node_on_kubernetes_has_the_environment_of_a_node(service):
+    assert len(containers(service)) > 1
+    for container in containers(service):
+        set_there = {entry["name"]: entry.get("value") for entry in container["env"]}
+        assert set_there.items() >= NODE_ENVIRONMENT.items(), container["name"]
+
+
+@pytest.mark.parametrize("node", ["head", "worker"])
+def test_every_machine_of_the_launcher_has_the_environment_of_a_node(node):
+    commands = yaml.safe_load((ROOT / "cluster.yaml").read_text())[f"{node}_start_ray_commands"]
+    exported = commands[-1].partition("export ")[2].partition(";")[0]
+    set_there = dict(pair.split("=", 1) for pair in exported.split())
+    assert set_there.items() >= NODE_ENVIRONMENT.items()
+
+
+def test_nginx_lets_every_upload_through_that_the_gateway_takes():
+    text = (DEPLOY / "nginx.conf").read_text()
+    (limit,) = re.findall(r"client_max_body_size (\d+)m;", text)
+    largest = max(largest_body(every_endpoint()), MediaSettings().upload_bytes)
+    assert largest < int(limit) * 2**20 < 1.25 * largest

@@ -4,10 +4,12 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from grpc import StatusCode
+from grpc.aio import AioRpcError, Metadata
 from ray import serve
 from ray.serve.exceptions import BackPressureError, RayServeException
 
-from core.errors import DeadlineExceeded, InvalidRequest, ModelUnavailable, QueueFull
+from core.errors import BodyTooLarge, DeadlineExceeded, InvalidRequest, ModelUnavailable, QueueFull
 from core.model import CallContext, Chunk, Reply
 from core.work import WorkUnits
 from graphs.step import Step
@@ -106,6 +108,8 @@ async def test_a_stream_counts_as_it_goes_and_is_cancelled_when_left(model):
     [
         (BackPressureError(1, 1), QueueFull),
         (RayServeException("gone"), ModelUnavailable),
+        (AioRpcError(StatusCode.RESOURCE_EXHAUSTED, Metadata(), Metadata()), BodyTooLarge),
+        (AioRpcError(StatusCode.INTERNAL, Metadata(), Metadata()), ModelUnavailable),
         (InvalidRequest("no", "prompt"), InvalidRequest),
     ],
 )

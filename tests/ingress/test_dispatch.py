@@ -4,10 +4,12 @@ import asyncio
 from contextlib import aclosing
 
 import pytest
+from grpc import StatusCode
+from grpc.aio import AioRpcError, Metadata
 from ray import serve
 from ray.serve.exceptions import RayServeException
 
-from core.errors import DeadlineExceeded
+from core.errors import BodyTooLarge, DeadlineExceeded, ModelUnavailable
 from core.model import CallContext, Chunk, Ended, ModelCard
 from core.work import WorkUnits
 from ingress.call import Call
@@ -129,3 +131,33 @@ async def test_patience_is_for_each_piece_and_not_for_the_caller(stream):
         seen += 1
         await asyncio.sleep(0.2)  # a slow reader is not a slow model
     assert (seen, response.cancelled) == (4, 0)
+
+
+class Broken(Response):
+    """A handle whose message does not arrive."""
+
+    def __init__(self, code):
+        super().__init__([])
+        self._error = AioRpcError(code, Metadata(), Metadata(), "as gRPC says it")
+
+    def __await__(self):
+        raise self._error
+        yield
+
+    async def __anext__(self):
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (StatusCode.RESOURCE_EXHAUSTED, BodyTooLarge),
+        (StatusCode.INTERNAL, ModelUnavailable),
+    ],
+)
+async def test_a_message_that_is_too_large_is_told_and_no_bare_500(monkeypatch, call, code, error):
+    monkeypatch.setattr(serve, "get_app_handle", lambda _: Handle(Broken(code)))
+    with pytest.raises(error, match="'echo'"):
+        await dispatcher(1).answer(call, CONTEXT)
+    with pytest.raises(error, match="'echo'"):
+        await anext(dispatcher(1).stream(call, CONTEXT))
