@@ -24,9 +24,13 @@ async def hangs():
     await asyncio.sleep(60)
 
 
+async def ledger():
+    return {}
+
+
 async def health(valkey, postgresql):
     checks = {"valkey": valkey, "postgresql": postgresql}
-    part = Health(World().path, Catalog([]), Readiness(), checks, ledger=lambda: None)
+    part = Health(World().path, Catalog([]), Readiness(), checks, ledger)
     transport = httpx.ASGITransport(Application(part.endpoints(), "test"))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         return await client.get("/health")
