@@ -49,10 +49,14 @@ class Sessions:
     async def open(self, user_id: str, tenant_id: str) -> Session:
         """A new session. What is over of the user's older ones is cleared away."""
         async with self._database.transaction() as connection:
-            await connection.execute(
-                "DELETE FROM refresh_tokens WHERE user_id = $1 AND expires_at < now()", user_id
-            )
-            return await self._add(connection, secrets.token_hex(ID_BYTES), user_id, tenant_id)
+            return await self.open_in(connection, user_id, tenant_id)
+
+    async def open_in(self, connection: Connection, user_id: str, tenant_id: str) -> Session:
+        """As `open`, as a part of somebody's transaction."""
+        await connection.execute(
+            "DELETE FROM refresh_tokens WHERE user_id = $1 AND expires_at < now()", user_id
+        )
+        return await self._add(connection, secrets.token_hex(ID_BYTES), user_id, tenant_id)
 
     async def refresh(self, token: SecretStr) -> Session:
         """The session of `token`, with a new token in its place.
@@ -87,15 +91,7 @@ class Sessions:
     ) -> None:
         """End a user's sessions: all, only one, or all but one."""
         async with self._database.transaction() as connection:
-            rows = await connection.fetch(
-                "SELECT DISTINCT family, tenant_id FROM refresh_tokens WHERE user_id = $1"
-                " AND revoked_at IS NULL AND ($2::text IS NULL OR family = $2)"
-                " AND ($3::text IS NULL OR family <> $3)",
-                user_id,
-                only,
-                but,
-            )
-            await _end(connection, rows)
+            await end_all(connection, user_id, only=only, but=but)
         await self._announce()
 
     async def _locked(self, connection: Connection, token: SecretStr) -> asyncpg.Record | None:
@@ -124,6 +120,21 @@ class Sessions:
             datetime.now(UTC) + self._lifetime,
         )
         return Session(family, user_id, tenant_id, SecretStr(token))
+
+
+async def end_all(
+    connection: Connection, user_id: str, *, only: str | None = None, but: str | None = None
+) -> None:
+    """End a user's sessions, all, only one, or all but one, as a part of somebody's transaction."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT family, tenant_id FROM refresh_tokens WHERE user_id = $1"
+        " AND revoked_at IS NULL AND ($2::text IS NULL OR family = $2)"
+        " AND ($3::text IS NULL OR family <> $3)",
+        user_id,
+        only,
+        but,
+    )
+    await _end(connection, rows)
 
 
 def _stands(row: asyncpg.Record) -> bool:

@@ -18,9 +18,9 @@ from auth.invitations import Invitations
 from auth.members import add_member
 from auth.passwords import Passwords, require_good
 from auth.principal import Principal, Role
-from auth.sessions import Session, Sessions
+from auth.sessions import Session, Sessions, end_all
 from auth.user_principals import UserPrincipals
-from auth.users import User, Users, add_user
+from auth.users import User, Users, add_user, has_hash, replace_hash
 from core.errors import Forbidden, InvalidCredentials, InvalidKey, InvalidRequest
 
 REGISTERING = "registering"
@@ -127,11 +127,11 @@ class SignIn:
         chosen = next((t for t in tenants if tenant_id in (None, t)), None)
         if chosen is None:
             raise Forbidden("this user belongs to no such tenant", "tenant_id")
-        session = await self._sessions.open(user.id, chosen)
-        if (await self._users.find(user.id)).password_hash != user.password_hash:
-            # Another password was set meanwhile, perhaps before this session could be ended by it.
-            await self._sessions.close(session.refresh_token)
-            raise InvalidCredentials("the email or the password is wrong")
+        async with self._database.transaction() as connection:
+            # Whoever sets another password waits for this session, and ends it, or we see that.
+            if not await has_hash(connection, user):
+                raise InvalidCredentials("the email or the password is wrong")
+            session = await self._sessions.open_in(connection, user.id, chosen)
         return await self._issue(session)
 
     async def refresh(self, token: SecretStr) -> SignedIn:
@@ -156,7 +156,7 @@ class SignIn:
         wanted: SecretStr,
         address: str | None = None,
     ) -> None:
-        """Another password; every other session of the user ends.
+        """Another password; every other session of the user ends with the former one, at once.
 
         Raises InvalidCredentials for a wrong current one, InvalidRequest, LimitReached, Forbidden
         for who does not log in here.
@@ -171,8 +171,15 @@ class SignIn:
         if not await self._passwords.check(current, user.password_hash):
             raise InvalidCredentials("the current password is wrong", "current_password")
         await self._attempts.succeeded(user.email, address)
-        await self._users.set_hash(user.id, await self._passwords.hash(wanted))
-        await self._sessions.close_all(user.id, but=principal.session)
+        fresh = await self._passwords.hash(wanted)
+        async with self._database.transaction() as connection:
+            is_current = await replace_hash(connection, user.id, user.password_hash, fresh)
+            if is_current:
+                await end_all(connection, user.id, but=principal.session)
+        if is_current:
+            await self._directory.announce()
+        else:  # there is another password by now, or this one's hash made anew
+            await self.change_password(principal, current, wanted, address)
 
     async def _in_the_crowd(self, email: str, password: SecretStr, address: str | None) -> User:
         """The user of a right password. While too many are wrong only who logged in lately is
@@ -200,8 +207,9 @@ class SignIn:
         if not self._passwords.is_outdated(stored):
             return user
         fresh = await self._passwords.hash(password)
-        await self._users.set_hash(user.id, fresh)
-        return replace(user, password_hash=fresh)
+        if await self._users.replace_hash(user.id, stored, fresh):
+            return replace(user, password_hash=fresh)
+        return await self._checked(email, password)  # there is another one by now
 
     async def _issue(self, session: Session) -> SignedIn:
         try:

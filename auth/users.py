@@ -75,11 +75,10 @@ class Users:
             )
         )
 
-    async def set_hash(self, user_id: str, password_hash: str) -> None:
-        """Store another hash of a password."""
-        await self._database.execute(
-            "UPDATE users SET password_hash = $2 WHERE id = $1", user_id, password_hash
-        )
+    async def replace_hash(self, user_id: str, old: str, new: str) -> bool:
+        """Store another hash in the place of `old`; whether that was still there."""
+        async with self._database.connection() as connection:
+            return await replace_hash(connection, user_id, old, new)
 
     async def set_active(self, user_id: str, *, active: bool) -> User:
         """Let a user in, or keep it out, in every tenant at once. Its keys stop as well.
@@ -114,6 +113,27 @@ async def add_user(
     except asyncpg.UniqueViolationError as error:
         raise Conflict("this email address has an account already", "email") from error
     return user_of(row)
+
+
+async def has_hash(connection: Connection, user: User) -> bool:
+    """Whether the user's hash is still that one, until the transaction ends."""
+    found = await connection.fetchval(
+        "SELECT 1 FROM users WHERE id = $1 AND password_hash = $2 FOR SHARE",
+        user.id,
+        user.password_hash,
+    )
+    return found is not None
+
+
+async def replace_hash(connection: Connection, user_id: str, old: str, new: str) -> bool:
+    """Store another hash in the place of `old`; False when somebody replaced that before."""
+    found = await connection.fetchval(
+        "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2 RETURNING 1",
+        user_id,
+        old,
+        new,
+    )
+    return found is not None
 
 
 async def tenants_of(connection: Connection, user_id: str) -> list[str]:

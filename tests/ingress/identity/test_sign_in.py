@@ -221,6 +221,48 @@ async def test_hashes_of_other_parameters_are_made_anew_at_login(here, owner):
     assert (await here.log_in(owner["email"])).status_code == 200
 
 
+async def test_a_hash_made_anew_at_login_never_brings_an_old_password_back(
+    here, there, owner, monkeypatch
+):
+    """A login reads the old hash; another password is set; then the login stores its new hash."""
+    dearer = PasswordHasher(time_cost=2, memory_cost=128, parallelism=1)
+    query = "UPDATE users SET password_hash = $2 WHERE id = $1"
+    await here.database.execute(query, owner["user_id"], dearer.hash(PASSWORD))
+    passwords = there.identity.sign_in._passwords
+    hashing, may_go_on = asyncio.Event(), asyncio.Event()
+    make = passwords.hash
+
+    async def slow(password):
+        hashing.set()
+        await may_go_on.wait()
+        return await make(password)
+
+    monkeypatch.setattr(passwords, "hash", slow)
+    late = asyncio.create_task(there.log_in(owner["email"]))
+    await hashing.wait()
+    change = {"password": "another good password", "current_password": PASSWORD}
+    assert (await here.put("/v1/users/me", change, owner["access_token"])).status_code == 200
+    may_go_on.set()
+    assert (await late).status_code == 401
+    assert (await here.log_in(owner["email"])).status_code == 401
+    assert (await here.log_in(owner["email"], change["password"])).status_code == 200
+
+
+async def test_of_two_changes_of_a_password_at_once_one_wins(here, there, owner):
+    token = owner["access_token"]
+    wanted = [f"good password {n}" for n in range(4)]
+    answers = await asyncio.gather(
+        *(
+            world.put("/v1/users/me", {"password": each, "current_password": PASSWORD}, token)
+            for world, each in zip((here, there) * 2, wanted, strict=True)
+        )
+    )
+    statuses = [answer.status_code for answer in answers]
+    assert sorted(statuses) == [200, 401, 401, 401]
+    logins = [(await here.log_in(owner["email"], each)).status_code for each in wanted]
+    assert logins == statuses
+
+
 async def test_no_login_with_the_old_password_survives_its_change(here, there, owner):
     old, token = PASSWORD, owner["access_token"]
     for number in range(5):
