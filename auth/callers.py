@@ -47,7 +47,4 @@ class Callers:
     async def _foreign(self, token: str) -> Principal:
         stranger = await self._issuers.verify(token)
         user_id = await self._federation.user_id(stranger)
-        role = stranger.role if stranger.role_is_stated else None
-        return await self._users.of(
-            user_id, stranger.tenant_id, None, stranger.expires_at, token_role=role
-        )
+        return await self._users.of(user_id, stranger.tenant_id, None, stranger.expires_at)

@@ -79,21 +79,31 @@ class Federation:
         return user_id
 
     async def _follow(self, user_id: str, stranger: Stranger) -> None:
-        """The provider decides on roles: lists, and keys that the user made, follow it."""
-        differs = await self._database.row(
-            "SELECT 1 FROM memberships WHERE user_id = $1 AND tenant_id = $2 AND role <> $3",
+        """The provider decides on roles, and what it said last holds: an older token, which may be
+        good for a while yet, changes nothing that was said since, by the provider or here.
+        """
+        news = await self._database.row(
+            "SELECT role <> $3 AS differs FROM memberships WHERE user_id = $1 AND tenant_id = $2"
+            " AND (role_said_at IS NULL OR role_said_at < $4"
+            " OR (role_said_at = $4 AND role <> $3))",
             user_id,
             stranger.tenant_id,
             stranger.role.value,
+            stranger.issued_at,
         )
-        if differs is None:
+        if news is None:
             return
         async with self._database.transaction() as connection:
-            await changed(connection, [stranger.tenant_id])
+            if news["differs"]:
+                await changed(connection, [stranger.tenant_id])
             await connection.execute(
-                "UPDATE memberships SET role = $3 WHERE user_id = $1 AND tenant_id = $2",
+                "UPDATE memberships SET role = $3, role_said_at = $4"
+                " WHERE user_id = $1 AND tenant_id = $2"
+                " AND (role_said_at IS NULL OR role_said_at <= $4)",
                 user_id,
                 stranger.tenant_id,
                 stranger.role.value,
+                stranger.issued_at,
             )
-        await self._announce()
+        if news["differs"]:
+            await self._announce()

@@ -6,7 +6,7 @@ configuration's word: algorithm, keys, audience, tenant. This module creates no 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import jwt
@@ -32,6 +32,8 @@ class Stranger:
     role_is_stated: bool
     """Whether the token named the role; else it is what the configuration gives to newcomers."""
     name: str
+    issued_at: datetime
+    """When the provider said so."""
     expires_at: datetime
 
 
@@ -59,6 +61,7 @@ class Issuer:
             role=self._role(claims),
             role_is_stated=settings.role_claim is not None,
             name=_name(claims),
+            issued_at=_issued_at(claims),
             expires_at=ends_at(claims),
         )
 
@@ -101,6 +104,14 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or not value or len(value) > MAX_NAME or not value.isprintable():
         raise invalid_token()
     return value
+
+
+def _issued_at(claims: dict[str, Any]) -> datetime:
+    """`iat`, which has been checked to be a number that is not ahead."""
+    try:
+        return datetime.fromtimestamp(float(claims["iat"]), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise invalid_token() from error
 
 
 def _name(claims: dict[str, Any]) -> str:

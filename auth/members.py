@@ -163,7 +163,8 @@ async def _set_role(connection: Connection, tenant_id: str, member: Member, role
     if member.role is Role.OWNER and role is not Role.OWNER:
         await _require_another_owner(connection, tenant_id, member.user_id)
     await connection.execute(
-        "UPDATE memberships SET role = $3 WHERE tenant_id = $1 AND user_id = $2",
+        "UPDATE memberships SET role = $3, role_said_at = now()"
+        " WHERE tenant_id = $1 AND user_id = $2",
         tenant_id,
         member.user_id,
         role.value,

@@ -43,13 +43,11 @@ class UserPrincipals:
         tenant_id: str,
         session: str | None = None,
         token_expires_at: datetime | None = None,
-        token_role: Role | None = None,
     ) -> Principal:
         """Who a user is in a tenant.
 
         Args:
             session: must stand, where one is given.
-            token_role: what an identity provider says that the user is; it decides.
 
         Raises InvalidKey for who is no member (any more), or is not active.
         """
@@ -57,7 +55,7 @@ class UserPrincipals:
         row = await self._database.row(SQL, user_id, tenant_id, session)
         if row is None:
             raise InvalidKey("the access token is not valid")
-        role = token_role or Role(row["role"])
+        role = Role(row["role"])
         return Principal(
             tenant_id=tenant_id,
             key_id=key_id_for(user_id, tenant_id),

@@ -159,6 +159,50 @@ async def test_roles_follow_the_token(replica, tenant, tmp_path):
     assert (await chat(world, made["key"])).status_code == 403
 
 
+async def test_an_older_token_does_not_bring_a_former_role_back(replica, tenant, tmp_path):
+    settings = issuer(
+        tmp_path, tenant=tenant, role="viewer", role_claim="groups", roles={"leads": "admin"}
+    )
+    world, other = await replica(issuers=[settings]), await replica(issuers=[settings])
+    now, subject = int(time.time()), f"old-{tenant}"
+
+    def said(groups, ago):
+        return token(sub=subject, groups=groups, iat=now - ago)
+
+    async def role(mine, at=world):
+        return (await at.get("/v1/users/me", mine)).json()["role"]
+
+    lead, between = said("leads", 300), said("leads", 150)
+    assert await role(lead) == "admin"
+    assert await role(said("staff", 200)) == "viewer"
+    assert await role(said("staff", 100)) == "viewer"
+    for at in (world, other):
+        for older in (lead, between):
+            assert await role(older, at) == "viewer"
+            assert (await at.post("/v1/api-keys", {}, older)).status_code == 403
+    rows = await world.database.fetch("SELECT role FROM memberships WHERE tenant_id = $1", tenant)
+    assert [row["role"] for row in rows] == ["viewer"]
+    assert await role(said("leads", 50), other) == "admin"
+
+
+async def test_a_role_that_was_changed_here_holds_until_a_newer_token(replica, tenant, tmp_path):
+    settings = issuer(
+        tmp_path, tenant=tenant, role="viewer", role_claim="groups", roles={"leads": "admin"}
+    )
+    world = await replica(issuers=[settings])
+    now, subject = int(time.time()), f"here-{tenant}"
+    lead = token(sub=subject, groups="leads", iat=now - 60)
+    user = (await world.get("/v1/users/me", lead)).json()["id"]
+    scopes = ["inference", "usage", "keys", "members"]
+    made = await world.post("/v1/api-keys", {"scopes": scopes, "tenant_id": tenant}, world.operator)
+    path = f"/v1/tenants/me/members/{user}"
+    changed = await world.put(path, {"role": "viewer"}, made.json()["key"])
+    assert changed.status_code == 200, changed.text
+    assert (await world.get("/v1/users/me", lead)).json()["role"] == "viewer"
+    newer = token(sub=subject, groups="leads", iat=int(time.time()) + 5)
+    assert (await world.get("/v1/users/me", newer)).json()["role"] == "admin"
+
+
 async def test_who_was_removed_stays_out(replica, tenant, tmp_path):
     world = await replica(issuers=[issuer(tmp_path, tenant=tenant)])
     mine = token(sub=f"gone-{tenant}")
