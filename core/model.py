@@ -140,6 +140,8 @@ class Operation:
             a true `stream`, a field or a property.
         stream_type: media type of such a stream, which the request may choose.
         cacheable: whether an identical request may be answered from the response cache.
+        makes_media: whether answers hold files (pictures, sound, films): whoever keeps them asks
+            for room first.
         tenant_field: the field that says whose data an operation is about, where tenants keep some.
             Filled in once the caller is identified; a caller who sends it is refused.
         outdates: whether an answer's body says that something which a tenant kept is gone: cached
@@ -152,6 +154,7 @@ class Operation:
     stream_method: str | None = None
     stream_type: Callable[[Any], str] = _event_stream
     cacheable: bool = True
+    makes_media: bool = False
     tenant_field: str | None = None
     outdates: Callable[[bytes], bool] | None = None
 

@@ -276,15 +276,20 @@ SPEC = ModelSpec(
             stream_method="generate_stream",
             request=ImageRequest,
             estimate=estimate_image,
+            makes_media=True,
         ),
         "edit": Operation(
             method="edit",
             stream_method="edit_stream",
             request=ImageEditRequest,
             estimate=estimate_image,
+            makes_media=True,
         ),
         "variation": Operation(
-            method="vary", request=ImageVariationRequest, estimate=estimate_image
+            method="vary",
+            request=ImageVariationRequest,
+            estimate=estimate_image,
+            makes_media=True,
         ),
     },
     options={"max_ongoing_requests": 32, "max_queued_requests": 64},

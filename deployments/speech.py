@@ -233,6 +233,7 @@ SPEC = ModelSpec(
             stream_type=speech_stream_type,
             request=SpeechRequest,
             estimate=estimate_speech,
+            makes_media=True,
         ),
         "voices": Operation(method="list_voices", request=VoicesRequest, estimate=estimate_voices),
     },

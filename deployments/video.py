@@ -190,6 +190,7 @@ SPEC = ModelSpec(
             stream_method="animate_stream",
             request=AnimationRequest,
             estimate=estimate_video,
+            makes_media=True,
         )
     },
     limits=VideoLimits,

@@ -14,6 +14,7 @@ from ray import serve
 from ray.serve import Application
 
 from auth.directory import Directory
+from auth.documents import DocumentBook
 from auth.files import FileBook
 from auth.job_executions import JobExecutions
 from auth.jobs import JobBook
@@ -28,6 +29,7 @@ from graphs.gateway import GatewayConfig
 from graphs.governed import Governed, GovernedArgs
 from graphs.job_queue import DurableQueue
 from graphs.job_sweeper import JobSweeper
+from graphs.orchestrator.versions import Versions
 from graphs.orchestrator.workflows import Workflows
 from graphs.run_retention import RunRetention
 from graphs.videos import Videos
@@ -95,6 +97,7 @@ class Jobs:
             governed.admission,
             governed.promises,
             queue,
+            Versions(DocumentBook(governed.database)),
         )
         kinds: dict[str, JobKind] = {
             "batch": self.batches,

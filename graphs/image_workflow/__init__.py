@@ -16,7 +16,10 @@ SPEC = ModelSpec(
     settings=ImageWorkflowSettings,
     operations={
         "image_workflow": Operation(
-            method="run", request=ImageWorkflowRequest, estimate=estimate_image_workflow
+            method="run",
+            request=ImageWorkflowRequest,
+            estimate=estimate_image_workflow,
+            makes_media=True,
         )
     },
     options={"max_ongoing_requests": 8, "max_queued_requests": 64},

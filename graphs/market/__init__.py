@@ -14,7 +14,9 @@ SPEC = ModelSpec(
     model=MarketInsight,
     settings=MarketSettings,
     operations={
-        "insights": Operation(method="run", request=InsightRequest, estimate=estimate_insights)
+        "insights": Operation(
+            method="run", request=InsightRequest, estimate=estimate_insights, makes_media=True
+        )
     },
     options={"max_ongoing_requests": 32, "max_queued_requests": 128},
 )

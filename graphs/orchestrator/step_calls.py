@@ -24,14 +24,15 @@ from core.errors import (
     ModelUnavailable,
     Unavailable,
 )
+from graphs.orchestrator.versions import Versions
 from graphs.patience import Patience
 from ingress.call import CachePolicy, Call
 from ingress.catalog import Catalog
 from ingress.exchange import call_of
+from ingress.media.store import MediaStore
 from ingress.path import Answer, RequestPath
 from ingress.workflow_plan import PlannedStep
 
-NO_STORE = CachePolicy(read=False, write=False)
 ENDPOINT = "/v1/workflows/runs"
 Begun = Callable[[str], Awaitable[None]]
 """Told the ledger's id of a call before it is made."""
@@ -59,9 +60,13 @@ class Answered:
 class StepCalls:
     """Makes calls for runs."""
 
-    def __init__(self, path: RequestPath, admission: Admission) -> None:
+    def __init__(
+        self, path: RequestPath, admission: Admission, media: MediaStore, versions: Versions
+    ) -> None:
         self._path = path
         self._admission = admission
+        self._media = media
+        self._versions = versions
 
     async def make(
         self,
@@ -84,14 +89,13 @@ class StepCalls:
         patience = Patience(job)
         while True:
             principal = await self._path.identify(job.caller, Scope.INFERENCE)
-            call = _call(job, step, document, principal, once)
+            if step.operation.makes_media:  # what is paid for has to be put somewhere
+                await self._media.require_room(principal)
+            asked = await self._versions.told(step.operation, document, principal.tenant_id)
+            call = _call(job, step, asked, principal, once)
             await begun(call.request_id)
             try:
-                async with asyncio.timeout(step.links.step.timeout_s):
-                    answer = await self._path.answer(call, job.caller, principal)
-            except TimeoutError as error:
-                seconds = step.links.step.timeout_s
-                raise DeadlineExceeded(f"no answer within {seconds:g} s") from error
+                answer = await self._answer(job, call, principal, step.links.step.timeout_s)
             except BudgetSpent:
                 raise
             except AlreadyCharged:
@@ -106,6 +110,13 @@ class StepCalls:
                 await patience.after(error)
                 continue
             return Answered(answer, principal, call)
+
+    async def _answer(self, job: Job, call: Call, principal: Principal, timeout_s: float) -> Answer:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._path.answer(call, job.caller, principal)
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"no answer within {timeout_s:g} s") from error
 
     async def free(self, request_id: str) -> None:
         """End a call that a killed process left behind; nothing happens if it had ended."""
@@ -133,8 +144,6 @@ def _call(
     if "model" in step.operation.request.model_fields:
         asked["model"] = step.model.card.id
     cache = CachePolicy(*job.request["cache"])
-    if step.operation.tenant_field is not None:
-        cache = NO_STORE  # only the graph's own routes know when such answers change
     kept = step.operation.cacheable and cache.read and cache.write
     call = call_of(
         Catalog([]),

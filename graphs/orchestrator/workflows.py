@@ -22,6 +22,7 @@ from graphs.orchestrator.outputs import Outputs
 from graphs.orchestrator.step_calls import StepCalls
 from graphs.orchestrator.step_run import Surroundings
 from graphs.orchestrator.values import Values
+from graphs.orchestrator.versions import Versions
 from ingress.catalog import Catalog
 from ingress.exchange import validate
 from ingress.job_kind import JobQueue, Outcome
@@ -49,6 +50,7 @@ class Workflows:
         admission: Admission,
         promises: Promises,
         queue: JobQueue,
+        versions: Versions,
     ) -> None:
         self.catalog = Catalog([])
         self._book = book
@@ -56,7 +58,7 @@ class Workflows:
         self._media = media
         self._promises = promises
         self._queue = queue
-        self._calls = StepCalls(path, admission)
+        self._calls = StepCalls(path, admission, media, versions)
         self._outputs = Outputs(media)
         self._running: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 

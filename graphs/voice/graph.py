@@ -139,6 +139,7 @@ SPEC = ModelSpec(
             stream_type=voice_stream_type,
             request=VoiceRequest,
             estimate=estimate_voice,
+            makes_media=True,
         )
     },
     # A call waits for its models most of the time; recordings are megabytes.

@@ -451,17 +451,69 @@ async def test_a_graph_that_keeps_data_is_told_whose_run_it_is_and_by_nobody_els
 ):
     search = {"id": "s", "model": "rag", "operation": "search", "input": {"query": "bells"}}
     run = await ran(client, search)
+    assert run["error"]["code"] == "not_found"
+    await keep_documents(world, key)
+    run = await ran(client, search)
     assert run["status"] == "completed", run["error"]
     (call,) = world.models.calls
     assert call.request.tenant == key
-    await client.post(f"{RUNS}/{run['id']}/rerun", json={})
-    await until(lambda: len(world.models.calls) == 2)  # such answers are not cached
     forged = search | {"input": {"query": "bells", "tenant": "another"}}
     response = await client.post(RUNS, json={"steps": [forged]})
     assert response.json()["error"]["param"] == "steps.0.input.tenant"
     hidden = {"id": "h", "model": "rag", "operation": "search", "input": {"query": "${item}"}}
     listed = hidden | {"map": [{"tenant": "another"}]}
     assert (await client.post(RUNS, json={"steps": [listed]})).status_code == 400
+
+
+async def keep_documents(world, key):
+    await world.database.execute(
+        "INSERT INTO rag_collections (tenant_id, name, model, embedding, version)"
+        " VALUES ($1, 'default', 'rag', 'e', 1)",
+        key,
+    )
+
+
+async def rerun(client, run):
+    again = await client.post(f"{RUNS}/{run['id']}/rerun", json={})
+    return await ended(client, again.json())
+
+
+async def test_answers_about_documents_are_reused_until_the_documents_change(world, key, client):
+    await keep_documents(world, key)
+    search = {"id": "s", "model": "rag", "operation": "search", "input": {"query": "bells"}}
+    run = await ran(client, search, say("t", "words"))
+    assert by_id(await rerun(client, run))["s"]["cache"] == "HIT"
+    await world.database.execute(
+        "UPDATE rag_collections SET version = version + 1 WHERE tenant_id = $1", key
+    )
+    assert by_id(await rerun(client, run))["s"]["cache"] == "MISS"
+
+
+async def test_a_step_that_deletes_documents_leaves_no_answer_in_the_cache(world, key, client):
+    await keep_documents(world, key)
+    run = await ran(client, say("t", "a quotation"))
+    assert by_id(await rerun(client, run))["t"]["cache"] == "HIT"
+    forget = {"model": "rag", "operation": "delete_documents", "input": {"id": "d"}}
+    gone = await ran(client, {"id": "gone"} | forget)
+    assert gone["status"] == "completed", gone["error"]
+    assert by_id(await rerun(client, run))["t"]["cache"] == "MISS"
+
+
+async def test_where_the_library_is_full_no_file_is_paid_for(world):
+    key = await world.tenant("small")
+    picture = {"prompt": "a bell"}
+    draw = {"id": "draw", "model": "starter-image", "operation": "generate", "input": picture}
+    async with world.http(key) as client:
+        assert (await ran(client, draw))["status"] == "completed"
+        paid = len(world.settlements)
+        run = await ran(client, say("a", "words"), draw | {"id": "again", "after": ["a"]})
+        assert run["error"]["code"] == "storage_quota_exceeded", run
+        assert by_id(run)["a"]["status"] == "completed"
+        assert len(world.settlements) == paid + 1
+        (media,) = (await client.get("/v1/media")).json()["data"]
+        await client.delete(f"/v1/media/{media['id']}")
+        await client.post(f"{RUNS}/{run['id']}/resume")
+        assert (await ended(client, run))["status"] == "completed"
 
 
 async def test_a_run_ends_with_the_key_that_began_it(world, key, client):

@@ -14,6 +14,7 @@ import orjson
 from pydantic import SecretStr
 
 from auth.database import Database
+from auth.documents import DocumentBook
 from auth.jobs import JobBook
 from auth.limits import Limits
 from auth.media import MediaOwnership
@@ -28,6 +29,7 @@ from core.model import ModelCard, Reply
 from core.work import WorkUnits
 from graphs.durable import Durable
 from graphs.job_queue import DurableQueue
+from graphs.orchestrator.versions import Versions
 from graphs.orchestrator.workflows import Workflows
 from ingress.catalog import Catalog
 from ingress.media.blobs import Blobs
@@ -95,7 +97,8 @@ async def main(postgres: str, valkey: str, prefix: str, media: str, log: str) ->
     url = SecretStr(postgres)
     promises = ValkeyPromises(pipeline, prefix)
     steps, queue = StepBook(database), DurableQueue(url)
-    kind = Workflows(path, book, steps, store, admission, promises, queue)
+    versions = Versions(DocumentBook(database))
+    kind = Workflows(path, book, steps, store, admission, promises, queue, versions)
     kind.catalog = CATALOG
     durable = Durable(url, book, {kind.name: kind}, 16)
     await durable.launch()

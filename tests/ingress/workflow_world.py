@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import orjson
 
+from auth.documents import DocumentBook
 from auth.jobs import JobBook
 from auth.limits import Limits
 from auth.media import MediaOwnership
@@ -27,6 +28,7 @@ from auth.workflow_steps import StepBook
 from core.errors import CarillonError, StoreUnavailable
 from core.model import ModelCard, Reply
 from core.work import WorkUnits
+from graphs.orchestrator.versions import Versions
 from graphs.orchestrator.workflows import Workflows
 from ingress.application import Application
 from ingress.catalog import Catalog
@@ -47,11 +49,26 @@ from tests.fakes.admission import InMemoryAdmission
 from tests.fakes.dispatch import NothingUnheard, Salts, SilentTelemetry
 from tests.ingress.video_world import PEPPER, Identifier, picture
 
+
+def beep():
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(16000))
+    return file.getvalue()
+
+
+PICTURE, BEEP = picture((64, 64)), beep()
+
+
 RUNS = "/v1/workflows/runs"
 PLANS = {
     "open": Plan("open", (), retention_days=30),
     "poor": Plan("poor", (Window(Meter.MONEY, MONTH_S, 1_000_000),)),
     "brief": Plan("brief", (Window(Meter.REQUESTS, DAY_S, 5),)),
+    "small": Plan("small", (), storage_bytes=len(PICTURE)),
     "slow": Plan("slow", (Window(Meter.TOKENS, MINUTE_S, 100),)),
 }
 PRICES = PriceBook(models={"echo": {"input_tokens": 1_000_000, "output_tokens": 1_000_000}})
@@ -68,19 +85,6 @@ CATALOG = Catalog(
     ]
 )
 UNITS = WorkUnits(input_tokens=3, output_tokens=2)
-
-
-def beep():
-    file = io.BytesIO()
-    with wave.open(file, "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(8000)
-        sound.writeframes(bytes(16000))
-    return file.getvalue()
-
-
-PICTURE, BEEP = picture((64, 64)), beep()
 
 
 class Models(NothingUnheard):
@@ -134,6 +138,8 @@ def _reply(call, text):
         body = {"text": f"{len(call.request.file)} bytes"}
     elif call.operation_name == "describe":
         body = {"text": "a red circle"}
+    elif call.operation_name in ("search", "delete_documents", "add_document"):
+        body = {"results": [], "deleted": call.operation_name == "delete_documents"}
     elif call.operation_name == "embed":
         body = {"data": [{"embedding": [0.123456] * 20_000}]}
     else:
@@ -210,6 +216,7 @@ class WorkflowWorld:
         self.workflows = Workflows(
             *(self.path, self.book, self.steps, self.store, self.admission),
             *(self.admission, self.runner),
+            Versions(DocumentBook(database)),
         )
         self.workflows.catalog = catalog
         self.runner.kind = self.workflows
