@@ -15,7 +15,7 @@ carry no expiry and are never evicted; cache entries expire before windows and g
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -219,6 +219,14 @@ class ValkeyAdmission:
             (self._reservation(request_id), self._leases, self._guessed(request_id)),
             (request_id, self._lease_ms, orjson.dumps(units.nonzero())),
         )
+
+    async def forget_once(self, names: Collection[str]) -> None:
+        """Forget answers that were remembered under `Ask.once`: whoever asked has them by now.
+
+        Raises StoreUnavailable.
+        """
+        if names:
+            await self._store.call("UNLINK", *(f"{self._prefix}:once:{name}" for name in names))
 
     async def is_open(self, request_id: str) -> bool:
         """Whether a request is admitted and not settled, but perhaps by a lease that ran out.

@@ -39,7 +39,7 @@ from graphs.job_queue import DurableQueue
 from graphs.scaling import published
 from ingress.application import Application, starting
 from ingress.catalog import Catalog
-from ingress.fetch import FetchSettings, MediaFetcher
+from ingress.fetch import MediaFetcher
 from ingress.handover import Handover
 from ingress.idempotency import Idempotency
 from ingress.realtime.places import Places
@@ -57,8 +57,6 @@ REPORTS_AT_ONCE = 2
 class GatewayArgs(GovernedArgs):
     """`args` of the gateway's application in `serve_config.yaml`."""
 
-    fetch: FetchSettings = FetchSettings()
-    """Limits of fetching media by URL."""
     identity: IdentitySettings = IdentitySettings()
     """Who may log in, and how."""
     realtime: RealtimeSettings = RealtimeSettings()

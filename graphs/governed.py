@@ -28,6 +28,7 @@ from core.model import Frozen
 from core.settings import ROOT, StoreSettings, state_directory
 from ingress.access_log import AccessLog
 from ingress.dispatch import ServeDispatcher
+from ingress.fetch import FetchSettings
 from ingress.media.purge import AnswersPurge
 from ingress.media.settings import MediaSettings, open_media_store
 from ingress.path import Identifier as IdentifierProtocol
@@ -57,6 +58,8 @@ class GovernedArgs(Frozen):
     cache_ttl_s: float = Field(3600.0, gt=0)
     cache_item_bytes: int = Field(2**20, gt=0)
     """Longest answer that is cached."""
+    fetch: FetchSettings = FetchSettings()
+    """Limits of fetching media by URL."""
     media: MediaSettings = MediaSettings()
     """Where generated media are kept."""
 

@@ -35,8 +35,12 @@ from graphs.run_retention import RunRetention
 from graphs.videos import Videos
 from graphs.webhooks import Webhooks, WebhookSettings
 from ingress.catalog import Catalog
+from ingress.fetch import MediaFetcher
 from ingress.job_kind import JobKind
+from ingress.media.lasting import LastingUrls
 from ingress.media.sweeper import MediaSweeper
+from ingress.remote_media import RemoteMedia
+from ingress.route_rules import RouteRules
 
 LOOK_S = 15.0
 """Between looks at which models run: nobody waits for a job as for an answer."""
@@ -85,7 +89,16 @@ class Jobs:
         path = governed.path(KeyIds(governed.directory))
         book = JobBook(governed.database)
         files = FileBook(governed.database)
-        self.batches = Batches(path, book, files, governed.media)
+        rules = RouteRules(LastingUrls(governed.media), RemoteMedia(MediaFetcher(args.fetch)))
+        self.batches = Batches(
+            path,
+            book,
+            files,
+            governed.media,
+            rules,
+            governed.admission,
+            args.cache_item_bytes,
+        )
         self.videos = Videos(path, book, governed.media, governed.admission, governed.readiness)
         url = args.stores.database_url.resolve()
         queue = DurableQueue(url)

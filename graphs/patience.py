@@ -1,18 +1,22 @@
 """Patience: what a job does when it is told to come back later.
 
-Place in the path: around the calls of jobs. A full window opens in time, if the job has that much;
-a model that stays away is tried a few times. It makes no calls.
+Place in the path: around the calls of jobs. A full window opens in time and a store comes back, if
+the job has that much; a model that stays away is tried a few times. It makes no calls.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from auth.jobs import Job
-from core.errors import CarillonError, LimitReached
+from core.errors import CarillonError, LimitReached, StoreUnavailable, Unavailable
 
+T = TypeVar("T")
 LONGEST_NAP_S = 30.0
 TRIES = 6
-"""Of a model that is away, before the durable engine takes over with its own."""
+"""Of a model that is away, before the durable engine takes over with its own; of a store, where the
+job has no time of its own."""
 
 
 class Patience:
@@ -30,11 +34,24 @@ class Patience:
                 raise error
         else:
             self._tries += 1
-            if self._tries > TRIES:
-                raise error
+            more = self._tries - TRIES
+            if more > 0:
+                if not isinstance(error, StoreUnavailable) or self._seconds_left() < wait_s:
+                    raise error
+                wait_s *= 2.0 ** min(more, 5)  # a long outage is looked at less often
         await asyncio.sleep(min(wait_s, LONGEST_NAP_S))
 
     def _seconds_left(self) -> float:
         if self._job.expires_at is None:
             return 0.0
         return (self._job.expires_at - datetime.now(UTC)).total_seconds()
+
+
+async def patiently(job: Job, work: Callable[[], Awaitable[T]]) -> T:
+    """What `work` gives, tried again as long as that can help. Raises what it does in the end."""
+    patience = Patience(job)
+    while True:
+        try:
+            return await work()
+        except (LimitReached, Unavailable) as error:
+            await patience.after(error)

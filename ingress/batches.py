@@ -19,6 +19,7 @@ from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.files import listing
 from ingress.job_kind import JobQueue
+from ingress.media.origin import origin_of
 from ingress.paging import page_of
 from ingress.path import RequestPath
 from ingress.responses import json_response
@@ -80,7 +81,7 @@ class BatchEndpoints:
             principal,
             KIND,
             "batch_",
-            request.model_dump(),
+            request.model_dump() | {"origin": origin_of(exchange)},
             expires_at=datetime.now(UTC) + WINDOW,
             once=exchange.next_once(),
         )

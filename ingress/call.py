@@ -4,14 +4,17 @@ Place in the path: the result of step 1, read by every later step. It is data; i
 """
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
 from auth.principal import Principal
-from core.model import Operation
+from core.model import Operation, Reply
 from core.work import NO_WORK, WorkUnits
 from ingress.catalog import ServedModel
+
+Keep = Callable[[Reply], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Call:
     cache: CachePolicy = DEFAULT_CACHE_POLICY
     durable: bool = False
     """Made by a job, which makes it again when it is cut short: see `CallContext.durable`."""
+    keep: Keep | None = None
+    """Puts a whole answer away before it is charged. What it raises, the call failed with."""
     once: str | None = None
     """Under an `Idempotency-Key`: names the call, which is charged once however often made."""
     whole_or_nothing: bool = False

@@ -10,7 +10,6 @@ here, after the call was settled. It does not decode pictures.
     GET  /styles                    GET  /v1/images/styles
 """
 
-import base64
 from typing import Any
 
 import orjson
@@ -21,22 +20,22 @@ from auth.principal import Principal, Scope
 from core.errors import InvalidRequest
 from core.images import ImageRequest
 from core.styles import styles
-from ingress.call import CachePolicy, Call
+from ingress.call import Call
 from ingress.catalog import Catalog
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange, validate
 from ingress.forms import FORM_TYPE, Form, read_form
 from ingress.media.origin import origin_of
 from ingress.media.store import Publisher
-from ingress.path import Answer, RequestPath
+from ingress.path import RequestPath
 from ingress.rendering import openai_body
 from ingress.responses import StreamResponse, answer_response, json_response
+from ingress.route_rules import RouteRules, wants_url
 
 MAX_UPLOAD_BYTES = 64 * 2**20
 """Of a whole form: a picture, a mask and a control picture."""
 UPLOADS = ("image", "mask", "control_image")
 MAX_FILES = 16
-FRESH = CachePolicy(read=False, write=False)
 
 
 class PictureRequest(BaseModel):
@@ -64,7 +63,7 @@ class Images:
     ) -> None:
         self._path = path
         self._catalog = catalog
-        self._publisher = publisher
+        self._rules = RouteRules(publisher)
 
     def endpoints(self) -> list[Endpoint]:
         return [
@@ -130,9 +129,9 @@ class Images:
             stream = await self._path.stream(call, exchange.key, principal)
             return StreamResponse(stream, openai_body)
         answer = await self._path.answer(call, exchange.key, principal)
-        if not _wants_url(call):
+        if not wants_url(call):
             return answer_response(answer)
-        return json_response(await self._with_urls(exchange, principal, call, answer))
+        return json_response(await self._rules.with_urls(principal, answer, origin_of(exchange)))
 
     async def _plain(
         self, exchange: Exchange, principal: Principal, operation: str, document: dict[str, Any]
@@ -154,8 +153,9 @@ class Images:
             "style": document.get("style"),
             "seed": picture["seed"],
         }
-        if _wants_url(call):
-            (published,) = (await self._with_urls(exchange, principal, call, answer))["data"][:1]
+        if wants_url(call):
+            urls = await self._rules.with_urls(principal, answer, origin_of(exchange))
+            (published,) = urls["data"][:1]
             plain = {"image_url": published["url"]} | plain
             del plain["image"]
         return json_response(plain)
@@ -164,35 +164,8 @@ class Images:
         self, exchange: Exchange, principal: Principal, operation: str, document: dict[str, Any]
     ) -> Call:
         call = exchange.call(self._catalog, operation, document)
-        if _wants_url(call):
-            if self._publisher is None:
-                raise InvalidRequest(
-                    "no media store is configured here: ask for 'b64_json'", "response_format"
-                )
-            # Asked before the work, which would be billed and then have nowhere to go.
-            await self._publisher.require_room(principal)
-        if getattr(call.request, "seed", None) is None:
-            # Whoever names no seed wants another picture each time, not the last one again.
-            call.cache = FRESH
+        await self._rules.apply(call, principal)
         return call
-
-    async def _with_urls(
-        self, exchange: Exchange, principal: Principal, call: Call, answer: Answer
-    ) -> dict[str, Any]:
-        """The answer with each picture in the media store, signed anew even from the cache."""
-        assert self._publisher is not None  # `_call` refused otherwise
-        body: dict[str, Any] = orjson.loads(answer.body)
-        media_type = f"image/{body['output_format']}"
-        for picture in body["data"]:
-            data = base64.b64decode(picture.pop("b64_json"))
-            picture["url"] = await self._publisher.publish(
-                principal, data, media_type, origin_of(exchange)
-            )
-        return body
-
-
-def _wants_url(call: Call) -> bool:
-    return getattr(call.request, "response_format", None) == "url"
 
 
 async def _document(exchange: Exchange) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from auth.principal import Principal, Scope
 from core.chat import ChatRequest, CompletionRequest
 from core.embedding import EmbeddingRequest
 from core.errors import ModelForbidden, ModelNotFound
-from ingress.call import CachePolicy
 from ingress.catalog import Catalog, ServedModel
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
@@ -20,9 +19,7 @@ from ingress.path import RequestPath
 from ingress.remote_media import RemoteMedia
 from ingress.rendering import openai_body
 from ingress.responses import StreamResponse, answer_response, json_response
-
-NO_STORE = CachePolicy(read=False, write=False)
-"""Of answers about what tenants keep: only their own routes know when that has changed."""
+from ingress.route_rules import RouteRules, make_anew
 
 
 class OpenAI:
@@ -34,7 +31,7 @@ class OpenAI:
         """`remote` fetches media that messages give by URL; without it they are refused."""
         self._path = path
         self._catalog = catalog
-        self._remote = remote
+        self._rules = RouteRules(remote=remote)
 
     def endpoints(self) -> list[Endpoint]:
         """The routes of this dialect, hottest first."""
@@ -90,8 +87,7 @@ class OpenAI:
         key = exchange.key
         principal = await self._path.identify(key, Scope.INFERENCE)
         document = await exchange.document()
-        if operation == "chat" and self._remote is not None:
-            await self._remote.inline_chat(document)
+        await self._rules.inline(operation, document)
         return await self._dispatch(exchange, key, principal, operation, document)
 
     async def _dispatch(
@@ -104,8 +100,7 @@ class OpenAI:
         model: ServedModel | None = None,
     ) -> Response:
         call = exchange.call(self._catalog, operation, document, model, tenant=principal.tenant_id)
-        if call.operation.tenant_field is not None:
-            call.cache = NO_STORE
+        make_anew(call)
         if call.streamed:
             stream = await self._path.stream(call, key, principal)
             return StreamResponse(stream, openai_body)

@@ -190,6 +190,8 @@ class RequestPath:
                 reply = await self._dispatcher.answer(call, self._context(call, ask))
                 if call.operation.outdates is not None and call.operation.outdates(reply.body):
                     await self._purge.of_tenant(ask.principal.tenant_id)
+                if call.keep is not None:
+                    await call.keep(reply)
         except asyncio.CancelledError:
             self._settling.abandon(call, NO_WORK)
             raise

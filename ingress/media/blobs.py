@@ -9,15 +9,18 @@ import functools
 import logging
 import os
 import secrets
+import tempfile
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import fsspec
 
 from core.errors import NotFound, SettingsError, StoreUnavailable
+from ingress.media.draft import Draft
 
 T = TypeVar("T")
 logger = logging.getLogger("ray.serve")
@@ -73,6 +76,22 @@ class Blobs:
             yield piece
             start = stop
 
+    @asynccontextmanager
+    async def draft(self) -> AsyncIterator[Draft]:
+        """A file to write what is not known as a whole yet; gone after the block."""
+        draft = Draft(await self._run(self._new_draft), self._run)
+        try:
+            yield draft
+        finally:
+            await self._run(functools.partial(draft.path.unlink, missing_ok=True))
+
+    async def adopt(self, name: str, draft: Draft) -> None:
+        """Keep a draft as `name`, unless it is there."""
+        try:
+            await self._run(functools.partial(self._adopt, name, draft))
+        except NotFound as error:  # the bucket, for one
+            raise StoreUnavailable("the media store cannot be written to") from error
+
     async def delete(self, name: str) -> None:
         """Forget `name`; nothing happens when it is not there."""
         await self._run(functools.partial(self._delete, name))
@@ -89,14 +108,37 @@ class Blobs:
         if not self._local:
             self._files.pipe_file(path, data)  # appears when the upload is complete
             return
-        draft = self._drafts() / secrets.token_hex(8)
-        target = Path(path)
-        Path(self._root).mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft.parent.mkdir(exist_ok=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._new_draft()
         with draft.open("wb") as file:
             file.write(data)
-            file.flush()
+        self._move(draft, path)
+
+    def _new_draft(self) -> Path:
+        """An empty file: beside the blobs, so that it can become one, or on this machine's disk."""
+        if not self._local:
+            handle, name = tempfile.mkstemp(prefix="carillon-draft-")
+            os.close(handle)
+            return Path(name)
+        draft = self._drafts() / secrets.token_hex(8)
+        Path(self._root).mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft.parent.mkdir(exist_ok=True)
+        draft.touch()
+        return draft
+
+    def _adopt(self, name: str, draft: Draft) -> None:
+        path = self._path(name)
+        if self._files.exists(path) and self._files.size(path) == draft.size:
+            return
+        if self._local:
+            self._move(draft.path, path)
+        else:
+            self._files.put_file(str(draft.path), path)  # in parts, whatever its size
+
+    def _move(self, draft: Path, path: str) -> None:
+        """Make a draft a blob, its bytes on the disk before its name."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("rb") as file:
             os.fsync(file.fileno())
         draft.replace(target)
 

@@ -13,9 +13,10 @@ picture, and every answer, cached or not, carries a URL signed for it.
 """
 
 import asyncio
+import functools
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -116,6 +117,22 @@ class MediaStore:
         keeping.add_done_callback(self._background.discard)
         return await asyncio.shield(keeping)
 
+    async def put_pieces(
+        self, principal: Principal, pieces: AsyncIterable[bytes], media_type: str
+    ) -> OwnedMedia:
+        """As `put`, a piece at a time, for what is too large for memory.
+
+        Raises:
+            StorageFull, InvalidRequest (nothing to keep)
+        """
+        async with self._blobs.draft() as draft:
+            async for piece in pieces:
+                await draft.write(piece)
+            if not draft.size:
+                raise InvalidRequest("media cannot be empty")
+            write = functools.partial(self._blobs.adopt, draft.name, draft)
+            return await self._claimed(principal, draft.name, draft.size, media_type, write)
+
     async def find(self, tenant_id: str, blob: str) -> OwnedMedia:
         """A tenant's own media. Raises NotFound."""
         return await self._ownership.find(tenant_id, blob)
@@ -198,12 +215,24 @@ class MediaStore:
         return gone
 
     async def _keep(self, principal: Principal, data: bytes, media_type: str) -> OwnedMedia:
-        tenant_id, limits = principal.tenant_id, self.storage.limits(principal)
         blob = await asyncio.to_thread(_digest, data)
+        write = functools.partial(self._blobs.write, blob, data)
+        return await self._claimed(principal, blob, len(data), media_type, write)
+
+    async def _claimed(
+        self,
+        principal: Principal,
+        blob: str,
+        size: int,
+        media_type: str,
+        write: Callable[[], Awaitable[None]],
+    ) -> OwnedMedia:
+        """Room first, then the bytes, then they can be seen."""
+        tenant_id, limits = principal.tenant_id, self.storage.limits(principal)
         owner, ends = self._signer.owner(tenant_id), self._ends(principal.plan)
-        await self._ownership.claim(tenant_id, blob, owner, media_type, len(data), ends, limits)
+        await self._ownership.claim(tenant_id, blob, owner, media_type, size, ends, limits)
         try:
-            await self._blobs.write(blob, data)
+            await write()
         except CarillonError:
             await self._ownership.give_up(tenant_id, blob)
             raise

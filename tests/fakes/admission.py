@@ -6,7 +6,7 @@ For unit tests of the request path. It passes the same contract tests as `Valkey
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from auth.admission import (
@@ -113,7 +113,7 @@ class InMemoryAdmission:
         held = self._share(ask.promise)
         holder = self.reservations.get(self.by.get(ask.once or "", ""))
         if holder is not None and holder.expires_ms > self._now():
-            raise Conflict("the same request is still being answered")
+            raise Conflict("the same request is still being answered", None, 1.0)
         full = [entry for entry in self._full(ask, held) if not entry[0].window.watched]
         if any(state.window.meter is Meter.REQUESTS for state, _ in full):
             return Refused(self._states(ask.scopes), *blocking(full))
@@ -156,6 +156,10 @@ class InMemoryAdmission:
         if reservation is not None:
             reservation.expires_ms = self._now() + int(self.lease_s * 1000)
             reservation.so_far = units
+
+    async def forget_once(self, names: Collection[str]) -> None:
+        for name in names:
+            self.once.pop(name, None)
 
     async def is_open(self, request_id: str) -> bool:
         return request_id in self.reservations or request_id in self.guessed

@@ -174,6 +174,27 @@ async def test_drafts_of_killed_writers_are_swept_and_running_ones_stay(media, t
     assert [draft.name for draft in drafts.iterdir()] == ["new"]
 
 
+async def in_pieces(data: bytes):
+    for start in range(0, len(data), 1000):
+        yield data[start : start + 1000]
+
+
+@SYSTEMS
+async def test_what_comes_in_pieces_is_kept_as_what_came_whole(media, tmp_path):
+    tenant, data = await media.tenant(), png(5_000)
+    owner = principal(tenant_id=tenant, plan="small")
+    for _ in range(2):
+        kept = await media.store.put_pieces(owner, in_pieces(data), "image/png")
+        assert (kept.hash, kept.bytes) == (digest(data), len(data))
+    assert await media.store.read(kept) == data
+    with pytest.raises(StorageFull):
+        await media.store.put_pieces(owner, in_pieces(png(6_000)), "image/png")
+    with pytest.raises(InvalidRequest):
+        await media.store.put_pieces(owner, in_pieces(b""), "image/png")
+    assert await media.used(tenant, "small") == (5_000, 10_000)
+    assert not list(tmp_path.glob("media/drafts/*"))
+
+
 async def test_a_blob_cut_short_by_a_crash_is_written_again(media):
     tenant, data = await media.tenant(), png()
     await media.put(tenant, "small", data, "image/png")
