@@ -32,10 +32,25 @@ def test_until_enough_is_known_the_bound_is_reserved():
     assert taught(100, times=ENOUGH - 1).of("t1", "m", BOUND) is BOUND
 
 
-def test_what_is_usual_is_reserved_and_the_input_stays():
+def test_what_is_usual_is_reserved_and_input_of_which_nothing_is_known_stays():
     reserved = taught(100).of("t2", "m", BOUND)
     assert reserved.input_tokens == BOUND.input_tokens
     assert 100 <= reserved.output_tokens <= 113
+
+
+def test_prompts_are_reserved_as_they_usually_are_and_apart_from_answers():
+    """Bytes are the bound; a token of prose has four of them, and one of digits has one."""
+    estimates, bound = Estimates(), WorkUnits(input_tokens=4_000, output_tokens=4_000)
+    for _ in range(ENOUGH):
+        estimates.learn("t1", "m", bound, WorkUnits(input_tokens=1_000, output_tokens=50))
+    reserved = estimates.of("t1", "m", bound)
+    assert 1_000 <= reserved.input_tokens <= 1_125
+    assert 50 <= reserved.output_tokens <= 57
+    short = replace(bound, input_tokens=300)
+    assert estimates.of("t1", "m", short).input_tokens == 300
+    for _ in range(ENOUGH):
+        estimates.learn("t1", "m", bound, WorkUnits(input_tokens=4_000, output_tokens=50))
+    assert estimates.of("t1", "m", bound) == replace(reserved, input_tokens=4_000)
 
 
 def test_a_few_long_answers_raise_what_is_reserved_to_the_mean():
@@ -78,6 +93,7 @@ async def test_a_new_gateway_begins_with_what_the_others_know(store: Pipeline, p
     assert new.of("t9", "m", BOUND) is BOUND
     await SharedEstimates(new, store, prefix).exchange()
     assert new.of("t9", "m", BOUND).output_tokens < 120
+    assert new.of("t9", "m", BOUND).input_tokens == BOUND.input_tokens
     assert old.take_unshared() == {}, "told once"
 
 
