@@ -7,10 +7,10 @@ some mistakes that databases do not; those are found here as well. It knows no t
 import logging
 import re
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 
 import sqlglot
-from sqlglot import TokenType, exp
+from sqlglot import Token, TokenType, exp
 from sqlglot.errors import ErrorLevel, ParseError, SqlglotError, TokenError, UnsupportedError
 
 from graphs.sql_assist.faults import Fault, at_offset
@@ -18,7 +18,7 @@ from graphs.sql_assist.faults import Fault, at_offset
 MAX_NODES = 20_000
 """Of a syntax tree: larger ones take seconds to check."""
 MAX_DEPTH = 200
-"""Of brackets within brackets: every later step is recursive."""
+"""Of brackets within brackets, and of subscripts in a row: every later step is recursive."""
 TWO_EQUALS = ("sqlite", "duckdb", "clickhouse", "spark", "databricks", "hive")
 """Dialects in which `==` is a comparison."""
 AFTER_NO_COMMA = {
@@ -65,8 +65,12 @@ def read(text: str, dialect: str) -> Statements:
         found.faults.append(fault)
         return found
     try:
+        tokens = sqlglot.tokenize(text, dialect=dialect)
+        if fault := _too_chained(text, tokens):
+            found.faults.append(fault)
+            return found
         trees = sqlglot.parse(text, dialect=dialect, max_nodes=MAX_NODES)
-        found.faults += _forgiven(text, dialect)
+        found.faults += _forgiven(text, tokens, dialect)
     except SqlglotError as error:
         found.faults.append(located(error, text))
         return found
@@ -121,6 +125,17 @@ def _too_deep(text: str) -> Fault | None:
     return None
 
 
+def _too_chained(text: str, tokens: list[Token]) -> Fault | None:
+    """Subscripts of subscripts, whose reading takes the square of their number."""
+    chained = 0
+    for token, following in pairwise(tokens):
+        is_link = token.token_type is TokenType.R_BRACKET
+        chained += is_link and following.token_type is TokenType.L_BRACKET
+        if chained > MAX_DEPTH:
+            return at_offset(SYNTAX, f"more than {MAX_DEPTH} subscripts", text, following.start)
+    return None
+
+
 def _open(text: str) -> int:
     """Where the last quote begins that nothing closes; the end when none does."""
     for quote in ("'", '"', "`"):
@@ -129,9 +144,8 @@ def _open(text: str) -> int:
     return len(text)
 
 
-def _forgiven(text: str, dialect: str) -> list[Fault]:
+def _forgiven(text: str, tokens: list[Token], dialect: str) -> list[Fault]:
     """Mistakes that the parser reads over, and databases do not."""
-    tokens = sqlglot.tokenize(text, dialect=dialect)
     faults = []
     for token, following in zip_longest(tokens, tokens[1:]):
         if token.token_type is TokenType.COMMA and (

@@ -144,6 +144,14 @@ def test_deep_and_long_statements_end_without_a_crash(sql):
         improve(tree, "postgres", tables())
 
 
+def test_subscripts_without_end_are_refused_at_once():
+    started = time.process_time()
+    found = checked("SELECT id" + "[1] " * 4_900)
+    assert [fault.code for fault in found.faults] == ["syntax"]
+    assert "subscripts" in found.faults[0].message
+    assert time.process_time() - started < 1
+
+
 @pytest.mark.parametrize(
     "sql",
     [
