@@ -79,6 +79,26 @@ async def test_a_conversation_by_the_official_client_hears_answers_speaks_and_is
     assert voice["output_tokens"] == done.usage.output_tokens > 0
 
 
+async def test_an_answer_that_is_cut_short_while_it_is_spoken_does_not_end_the_conversation(pro):
+    async with (
+        pro.openai(**PATIENCE) as client,
+        client.realtime.connect(model="gpt-realtime") as connection,
+    ):
+        text = {"type": "input_text", "text": "Tell me a story."}
+        item: Any = {"type": "message", "role": "user", "content": [text]}
+        for _ in range(2):
+            await connection.conversation.item.create(item=item)
+            await connection.response.create()
+            told, _ = await until(connection, "response.output_audio.delta")
+            answer = told["response.output_audio.delta"].item_id
+            await connection.conversation.item.truncate(
+                item_id=answer, content_index=0, audio_end_ms=0
+            )
+            told, _ = await until(connection, "response.done")
+            assert told["response.done"].response.status == "completed"
+    await settled(pro, 2)
+
+
 async def test_sound_begins_before_the_answer_is_whole(pro, figure):
     asked = {"text": "Tell me a story.", "format": "pcm", "stream": True}
     reader, kinds = EventReader(), []
