@@ -37,6 +37,7 @@ MAX_QUERY = 20_000
 MAX_SCHEMA = 200_000
 MAX_TABLES = 500
 MAX_COLUMNS = 1_000
+MAX_ALL_COLUMNS = 20_000
 PROMPT_BYTES = 800
 """Of a prompt, besides the request: our own words."""
 AGAIN_BYTES = 1_600
@@ -151,7 +152,7 @@ class SqlRequest(BaseModel):
             schema = {"tables": schema}
         if not isinstance(schema, dict):
             raise ValueError("must be text or an object of tables")  # noqa: TRY004 - pydantic's way
-        return SchemaShape.model_validate(_in_full(schema))
+        return SchemaShape.model_validate(_bounded(_in_full(schema)))
 
     @property
     def rounds(self) -> int:
@@ -169,6 +170,16 @@ def _in_full(schema: dict[str, Any]) -> dict[str, Any]:
             for table, columns in schema.items()
         ]
     }
+
+
+def _bounded(schema: dict[str, Any]) -> dict[str, Any]:
+    """The same, counted before it is looked at closely."""
+    tables = [each for each in schema["tables"] if isinstance(each, dict)]
+    columns = [each.get("columns") for each in tables]
+    count = sum(len(each) for each in columns if isinstance(each, list))
+    if count > MAX_ALL_COLUMNS:
+        raise ValueError(f"at most {MAX_ALL_COLUMNS:,} columns in all, got {count:,}")
+    return schema
 
 
 def _columns_in_full(columns: Any) -> Any:

@@ -6,6 +6,7 @@ executed. Lines like `users(id, email)` and JSON give the same tables.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 import sqlglot
@@ -14,7 +15,7 @@ from sqlglot.errors import SqlglotError
 
 from core.errors import InvalidRequest
 from core.sql import MAX_COLUMNS, MAX_TABLES, ColumnShape, SchemaShape, TableShape
-from graphs.sql_assist.statement import located
+from graphs.sql_assist.statement import located, too_chained
 from graphs.sql_assist.tables import Column, Index, Reference, Table, Tables
 
 CREATES = re.compile(r"\bcreate\b", re.IGNORECASE)
@@ -29,14 +30,20 @@ def read_schema(schema: str | SchemaShape | None, dialect: str) -> Tables:
     """
     if schema is None:
         return Tables()
-    if isinstance(schema, SchemaShape):
-        tables = [_from_shape(table, dialect) for table in schema.tables]
-    elif CREATES.search(schema):
-        tables = _from_statements(schema, dialect)
-    else:
-        tables = list(_from_lines(schema, dialect))
+    try:
+        tables = _read(schema, dialect)
+    except RecursionError as error:
+        raise _refusal("it is nested too deeply") from error
     _check(tables)
     return Tables(tables)
+
+
+def _read(schema: str | SchemaShape, dialect: str) -> list[Table]:
+    if isinstance(schema, SchemaShape):
+        return [_from_shape(table, dialect) for table in schema.tables]
+    if CREATES.search(schema):
+        return _from_statements(schema, dialect)
+    return list(_from_lines(schema, dialect))
 
 
 def _check(tables: list[Table]) -> None:
@@ -52,7 +59,7 @@ def _check(tables: list[Table]) -> None:
         names = [column.name.casefold() for column in table.columns]
         if not names or len(names) > MAX_COLUMNS:
             raise _refusal(f"the table '{table.name}' must have 1 to {MAX_COLUMNS} columns")
-        if twice := next((name for name in names if names.count(name) > 1), None):
+        if twice := next((name for name, count in Counter(names).items() if count > 1), None):
             raise _refusal(f"the table '{table.name}' has two columns '{twice}'")
 
 
@@ -62,11 +69,11 @@ def _refusal(message: str) -> InvalidRequest:
 
 def _from_statements(text: str, dialect: str) -> list[Table]:
     try:
+        if fault := too_chained(text, sqlglot.tokenize(text, dialect=dialect)):
+            raise _refusal(str(fault))
         statements = sqlglot.parse(text, dialect=dialect)
     except SqlglotError as error:
         raise _refusal(str(located(error, text))) from error
-    except RecursionError as error:
-        raise _refusal("it is nested too deeply") from error
     tables = [
         _created(statement, dialect)
         for statement in statements

@@ -66,7 +66,7 @@ def read(text: str, dialect: str) -> Statements:
         return found
     try:
         tokens = sqlglot.tokenize(text, dialect=dialect)
-        if fault := _too_chained(text, tokens):
+        if fault := too_chained(text, tokens):
             found.faults.append(fault)
             return found
         trees = sqlglot.parse(text, dialect=dialect, max_nodes=MAX_NODES)
@@ -125,7 +125,7 @@ def _too_deep(text: str) -> Fault | None:
     return None
 
 
-def _too_chained(text: str, tokens: list[Token]) -> Fault | None:
+def too_chained(text: str, tokens: list[Token]) -> Fault | None:
     """Subscripts of subscripts, whose reading takes the square of their number."""
     chained = 0
     for token, following in pairwise(tokens):

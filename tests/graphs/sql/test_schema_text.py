@@ -1,6 +1,9 @@
 """A schema in any of its forms gives the same tables; a bad one is refused where it is bad."""
 
+import time
+
 import pytest
+from pydantic import ValidationError
 
 from core.errors import InvalidRequest
 from core.sql import SqlRequest
@@ -74,6 +77,9 @@ def test_values_of_an_enum_are_closed():
         ("CREATE VIEW v AS SELECT 1", "no tables"),
         ("CREATE TABLE " + "(" * 5000, "schema"),
         ("\n".join(f"t{n}(id)" for n in range(501)), "at most 500 tables"),
+        ("CREATE TABLE t (id int DEFAULT a" + "[1]" * 60_000 + ")", "subscripts"),
+        ("CREATE TABLE t (id int" + "[]" * 60_000 + ")", "subscripts"),
+        ("t(id " + "ARRAY<" * 30_000 + ")", "nested too deeply"),
     ],
 )
 def test_a_bad_text_is_refused_where_it_is_bad(schema, words):
@@ -81,3 +87,16 @@ def test_a_bad_text_is_refused_where_it_is_bad(schema, words):
         read(schema)
     assert words in refused.value.message
     assert refused.value.param == "schema"
+
+
+def test_a_schema_with_more_columns_than_anybody_has_is_refused_before_it_is_read():
+    wide = {f"t{n}": [f"c{m}" for m in range(1_000)] for n in range(500)}
+    with pytest.raises(ValidationError, match="at most 20,000 columns in all, got 500,000"):
+        SqlRequest.model_validate({"query": "How many?", "schema": wide})
+
+
+def test_the_widest_schema_is_read_in_no_time():
+    wide = {f"t{n}": [f"c{m}" for m in range(1_000)] for n in range(20)}
+    started = time.process_time()
+    assert len(read(wide)) == 20
+    assert time.process_time() - started < 3
