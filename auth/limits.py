@@ -76,7 +76,7 @@ class Limits:
         """What a key that made others is held to itself, and they with it. What the plan says of
         each key is of each.
         """
-        if not maker.is_limited:
+        if not maker.is_limited and not maker.windows:
             return ()
         return self._with_own(
             self._key_windows(None, maker.tier, maker.requests_per_hour), maker.windows

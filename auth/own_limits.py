@@ -72,7 +72,8 @@ def above_key(plan: Plan, user_limits: str | None) -> list[Above]:
 
 
 def require_within(limits: LimitSet | None, above: Iterable[Above]) -> None:
-    """Raise InvalidRequest for the first limit that could never be reached.
+    """Raise InvalidRequest for the first limit that could never be reached. What is only watched
+    may be anything.
 
     A limit exceeds another of the same meter when it is greater, over the same span or a shorter
     one: a thousand a day is more than a hundred a month.
@@ -80,7 +81,7 @@ def require_within(limits: LimitSet | None, above: Iterable[Above]) -> None:
     if limits is None:
         return
     for owner, windows, storage_bytes in above:
-        for window in limits.windows():
+        for window in filter(_is_held, limits.windows()):
             exceeded = _exceeded(window, windows)
             if exceeded is not None:
                 raise InvalidRequest(
@@ -96,26 +97,32 @@ def require_within(limits: LimitSet | None, above: Iterable[Above]) -> None:
 
 
 def inherited(wanted: LimitSet | None, granter: Principal) -> LimitSet | None:
-    """`wanted`, with the limits of the granting key that it leaves open.
+    """`wanted`, with the limits of the granting key that it leaves open. What the granting key is
+    held to, nobody only watches.
 
     Raises Forbidden for a limit that is greater than the granting key's own.
     """
-    own, own_bytes = granter.key_windows, granter.key_storage_bytes
+    own, own_bytes = tuple(filter(_is_held, granter.key_windows)), granter.key_storage_bytes
     if not own and own_bytes is None:
         return wanted
     windows = () if wanted is None else wanted.windows()
     storage_bytes = None if wanted is None else wanted.storage_bytes
     if _is_more(storage_bytes, own_bytes):
         raise Forbidden("a key cannot grant more than its own 'limits.storage_gb'", STORAGE)
-    for window in windows:
+    for window in filter(_is_held, windows):
         if _exceeded(window, own) is not None:
             field = _field(window)
             raise Forbidden(f"a key cannot grant more than its own '{field}'", field)
-    said = {(window.meter, window.seconds) for window in windows}
-    return _limit_set(
-        (*windows, *(window for window in own if (window.meter, window.seconds) not in said)),
-        own_bytes if storage_bytes is None else storage_bytes,
-    )
+    # Of the same window one that holds goes before one that watches, then what was said.
+    ranked = sorted((*windows, *own), key=lambda window: window.watched)
+    first: dict[tuple[Meter, int], Window] = {}
+    for window in ranked:
+        first.setdefault((window.meter, window.seconds), window)
+    return _limit_set(tuple(first.values()), own_bytes if storage_bytes is None else storage_bytes)
+
+
+def _is_held(window: Window) -> bool:
+    return not window.watched
 
 
 def _is_more(wanted: int | None, allowed: int | None) -> bool:
@@ -135,12 +142,13 @@ def _limit_set(windows: Windows, storage_bytes: int | None) -> LimitSet:
     if storage_bytes is not None:
         fields["storage_gb"] = Decimal(storage_bytes) / BYTES_PER_GB
     for window in windows:
+        where = fields.setdefault("watch", {}) if window.watched else fields
         if window.meter is Meter.CONCURRENCY:
-            fields[window.meter] = window.limit
+            where[window.meter] = window.limit
             continue
         money = window.meter is Meter.MONEY
         limit = Decimal(window.limit) / NANO if money else window.limit
-        fields.setdefault(window.meter, {})[_span(window)] = limit
+        where.setdefault(window.meter, {})[_span(window)] = limit
     return LimitSet.model_validate(fields)
 
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from core.errors import SettingsError
 from core.model import Frozen
 from core.settings import parse, read_yaml
 
@@ -135,7 +134,7 @@ class MoneyLimits(Frozen):
                 yield Window(Meter.MONEY, seconds, int(limit * NANO))
 
 
-class LimitSet(Frozen):
+class MeterLimits(Frozen):
     """Windows as `plans.yaml` writes them: a line for each meter."""
 
     requests: SpanLimits = SpanLimits()
@@ -165,11 +164,30 @@ class LimitSet(Frozen):
         return tuple(found)
 
 
+class LimitSet(MeterLimits):
+    """What somebody is held to, and what is only watched."""
+
+    watch: MeterLimits = MeterLimits()
+    """Windows that refuse nothing: to see what a limit would do before it does it."""
+
+    def windows(self) -> tuple[Window, ...]:
+        """Those that hold, then those that are watched."""
+        watched = (replace(window, watched=True) for window in self.watch.windows())
+        return (*super().windows(), *watched)
+
+    @model_validator(mode="after")
+    def _watches_what_is_not_held(self) -> Self:
+        if self.watch.storage_gb is not None:
+            raise ValueError("storage cannot be watched, only held")
+        windows = self.windows()
+        if len({(w.meter, w.seconds) for w in windows}) < len(windows):
+            raise ValueError("the same window is held and watched")
+        return self
+
+
 class PlanEntry(LimitSet):
     """One plan as `plans.yaml` writes it."""
 
-    watch: LimitSet = LimitSet()
-    """Windows that refuse nothing: to see what a limit would do before it does it."""
     per_user: LimitSet = LimitSet()
     per_key: LimitSet = LimitSet()
     retention_days: Limit | None = None
@@ -179,18 +197,10 @@ class PlanEntry(LimitSet):
     weight: Annotated[int, Field(strict=True, ge=1, le=1000)] = 1
 
     def plan(self, name: str) -> Plan:
-        """The plan that this entry describes. Raises SettingsError for a window held twice, and
-        for storage that is only watched.
-        """
-        if self.watch.storage_gb is not None:
-            raise SettingsError(f"the plan '{name}' watches storage: it can only be held")
-        watched = tuple(replace(window, watched=True) for window in self.watch.windows())
-        windows = (*self.windows(), *watched)
-        if len({(w.meter, w.seconds) for w in windows}) < len(windows):
-            raise SettingsError(f"the plan '{name}' holds and watches the same window")
+        """The plan that this entry describes."""
         return Plan(
             name,
-            windows,
+            self.windows(),
             self.per_user.windows(),
             self.per_key.windows(),
             self.storage_bytes,

@@ -50,7 +50,7 @@ class Maker:
     def is_limited(self) -> bool:
         """Whether it is held to anything of its own."""
         return (
-            bool(self.windows)
+            _holds(self.windows)
             or self.tier is not None
             or self.requests_per_hour is not None
             or self.storage_bytes is not None
@@ -134,7 +134,7 @@ class Principal:
     def has_limited_key(self) -> bool:
         """Whether the key, or one that made it, may use less than its user."""
         own = (self.key_requests_per_hour, self.tier, self.key_storage_bytes)
-        limited = bool(self.key_windows) or any(limit is not None for limit in own)
+        limited = _holds(self.key_windows) or any(limit is not None for limit in own)
         return limited or any(maker.is_limited for maker in self.makers)
 
     @property
@@ -142,9 +142,9 @@ class Principal:
         """Whether its user, or the key's, may use less than its tenant."""
         user = self.key_user
         return (
-            bool(self.user_windows)
+            _holds(self.user_windows)
             or self.user_storage_bytes is not None
-            or (user is not None and bool(user.windows or user.storage_bytes is not None))
+            or (user is not None and (_holds(user.windows) or user.storage_bytes is not None))
         )
 
     @property
@@ -192,3 +192,8 @@ class Principal:
         """Raise ModelForbidden unless the key allows `model_id`."""
         if not self.allows_model(model_id):
             raise ModelForbidden(f"this API key does not allow the model '{model_id}'", "model")
+
+
+def _holds(windows: tuple[Window, ...]) -> bool:
+    """Whether any of them refuses, and does not only watch."""
+    return any(not window.watched for window in windows)

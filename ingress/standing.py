@@ -43,8 +43,9 @@ def limits_object(limits: LimitSet | None) -> dict[str, Any] | None:
     if limits is None:
         return None
     shown = limits.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-    for span, amount in shown.get("money", {}).items():
-        shown["money"][span] = float(amount)
+    for each in (shown, shown.get("watch", {})):
+        for span, amount in each.get("money", {}).items():
+            each["money"][span] = float(amount)
     if "storage_gb" in shown:
         shown["storage_gb"] = float(shown["storage_gb"])
     return shown

@@ -96,6 +96,36 @@ def test_a_plan_that_was_removed_from_the_file_is_an_error_that_names_it():
         Limits({"free": Plan("free", ())}).scopes(principal())
 
 
+def test_windows_of_each_user_and_each_key_can_be_watched(tmp_path: Path):
+    path = tmp_path / "plans.yaml"
+    path.write_text(
+        "plans: {pro: {per_user: {requests: {day: 9}, watch: {requests: {minute: 2}}},"
+        " per_key: {watch: {tokens: {day: 5}}}}}"
+    )
+    scopes = dict(Limits(read_plans(path)).scopes(principal(user_id="ada")))
+    assert scopes["user:t1:ada"] == (
+        Window(Meter.REQUESTS, DAY_S, 9),
+        Window(Meter.REQUESTS, MINUTE_S, 2, watched=True),
+    )
+    assert scopes["key:k1"] == (Window(Meter.TOKENS, DAY_S, 5, watched=True),)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "{requests: {day: 9}, watch: {requests: {day: 2}}}",
+        "{per_user: {requests: {day: 9}, watch: {requests: {day: 2}}}}",
+        "{per_key: {watch: {storage_gb: 1}}}",
+        "{per_key: {watch: {watch: {rows: {day: 1}}}}}",
+    ],
+)
+def test_what_cannot_be_watched_is_named(tmp_path: Path, entry: str):
+    path = tmp_path / "plans.yaml"
+    path.write_text(f"plans: {{pro: {entry}}}")
+    with pytest.raises(SettingsError, match=r"plans\.pro.*watch|held and watched"):
+        read_plans(path)
+
+
 def test_a_window_that_is_only_watched_hides_none_that_holds():
     watched = Window(Meter.TOKENS, DAY_S, 100, watched=True)
     plans = {"pro": Plan("pro", ()), "trial": Plan("trial", (watched,))}

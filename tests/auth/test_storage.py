@@ -5,13 +5,14 @@ import secrets
 from dataclasses import replace
 
 import pytest
+from pydantic import ValidationError
 
 from auth.database import Database
 from auth.media import MediaOwnership
 from auth.plans import Plan, PlanEntry
 from auth.principal import Maker, Principal
 from auth.storage import Storage
-from core.errors import SettingsError, StorageFull
+from core.errors import StorageFull
 
 KB = 1_000
 
@@ -136,5 +137,5 @@ def test_a_plan_says_what_each_user_and_key_may_store():
     ).plan("p")
     found = (plan.storage_bytes, plan.user_storage_bytes, plan.key_storage_bytes)
     assert found == (2 * 10**9, 5 * 10**8, 1_000)
-    with pytest.raises(SettingsError, match="watches storage"):
+    with pytest.raises(ValidationError, match="storage cannot be watched"):
         PlanEntry.model_validate({"watch": {"storage_gb": 1}}).plan("p")

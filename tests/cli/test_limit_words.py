@@ -11,6 +11,7 @@ from core.settings import parse
 WORDS = [
     *("requests.minute=60", "tokens.day=50_000", "tokens.hour=9000", "money.month=12.5"),
     *("concurrency=2", "storage_gb=0.25"),
+    *("watch.tokens.minute=300", "watch.rows.day=20", "watch.money.day=1.5"),
 ]
 
 
@@ -28,6 +29,7 @@ def test_every_limit_can_be_said_and_is_shown_as_it_is_said():
         "money": {"month": "12.5"},
         "concurrency": 2,
         "storage_gb": "0.25",
+        "watch": {"tokens": {"minute": 300}, "rows": {"day": 20}, "money": {"day": "1.5"}},
     }
     assert set(words_of(limits, 7)) == {
         *(word.replace("_000", "000") for word in WORDS),
@@ -45,6 +47,9 @@ def test_every_limit_can_be_said_and_is_shown_as_it_is_said():
         ["concurrency=1", "concurrency=2"],
         ["tokens.day=1", "tokens.day=2"],
         ["tokens=1", "tokens.day=2"],
+        ["watch.tokens.day=1", "watch.tokens.day=2"],
+        ["watch.=1"],
+        ["watch=1", "watch.tokens.day=1"],
     ],
 )
 def test_what_is_no_limit_or_said_twice_is_refused(words):
@@ -60,6 +65,7 @@ def test_what_is_no_limit_or_said_twice_is_refused(words):
         ("tokens.day=many", "limits.tokens.day"),
         ("money.hour=5", "limits.money.hour"),
         ("concurrency=0", "limits.concurrency"),
+        ("watch.tokens.week=5", "limits.watch.tokens.week"),
     ],
 )
 def test_a_limit_that_cannot_be_is_named(word, field):

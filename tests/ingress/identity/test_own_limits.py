@@ -202,6 +202,77 @@ async def test_a_successor_has_the_same_limits(here, owner):
     assert ended.status_code == 409
 
 
+WATCHED = {"watch": {"requests": {"day": 1}, "money": {"month": 2.5}}}
+
+
+async def would_refuse(world, key, count):
+    """Of `count` different questions: statuses, and what watched windows say."""
+    found = []
+    for number in range(count):
+        answer = await world.post(CHAT_PATH, CHAT | {"seed": 70 + number}, key)
+        found.append((answer.status_code, answer.headers.get("x-ratelimit-would-refuse")))
+    return found
+
+
+async def test_a_keys_limit_can_be_watched_before_it_holds(here, owner):
+    token = owner["access_token"]
+    key = await a_key(here, token, limits=WATCHED, scopes=["inference", "usage", "keys"])
+    assert key["limits"] == WATCHED
+    full = "key requests/86400"
+    assert await would_refuse(here, key["key"], 2) == [(200, None), (200, full)]
+    shown = (await here.get("/v1/usage", key["key"])).json()["windows"]
+    day = next(w for w in shown if w["scope"] == "key" and w["meter"] == "requests")
+    assert (day["used"], day["limit"], day["watched"]) == (2, 1, True)
+    # It is no limit: what only watches binds nobody who makes keys.
+    other = await a_key(here, token)
+    path = f"/v1/api-keys/{other['id']}/rotate"
+    assert (await here.post(path, {}, key["key"])).status_code == 201
+    held = {"limits": {"requests": {"day": 2}}}
+    await here.patch(f"/v1/api-keys/{key['id']}", held, token)
+    assert [status for status, _ in await would_refuse(here, key["key"], 1)] == [429]
+
+
+async def test_a_users_limit_can_be_watched_over_all_its_keys(here, there, owner):
+    token = owner["access_token"]
+    member = await here.invited("admin", token)
+    path = f"/v1/tenants/me/members/{member['user_id']}"
+    limited = await here.put(path, {"limits": WATCHED}, token)
+    assert limited.json()["limits"] == WATCHED
+    key = await a_key(here, member["access_token"], user_id="somebody")
+    own = await a_key(here, member["access_token"])
+    assert await would_refuse(there, own["key"], 2) == [
+        (200, None),
+        (200, "user requests/86400"),
+    ]
+    assert await would_refuse(there, key["key"], 1) == [(200, None)]
+
+
+async def test_a_limited_keys_keys_are_held_and_do_not_only_watch(here, owner):
+    limits = {"requests": {"day": 5}, "watch": {"tokens": {"day": 9}}}
+    scopes = ["inference", "usage", "keys"]
+    maker = await a_key(here, owner["access_token"], limits=limits, scopes=scopes)
+    wanted = {"watch": {"requests": {"day": 50}, "rows": {"day": 3}}}
+    child = await a_key(here, maker["key"], limits=wanted)
+    assert child["limits"] == {
+        "requests": {"day": 5},
+        "watch": {"rows": {"day": 3}},
+    }
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"requests": {"day": 2}, "watch": {"requests": {"day": 1}}},
+        {"watch": {"storage_gb": 1}},
+        {"watch": {"watch": {"requests": {"day": 1}}}},
+    ],
+)
+async def test_what_cannot_be_watched_is_refused(here, owner, limits):
+    refused = await here.post("/v1/api-keys", {"limits": limits}, owner["access_token"])
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"].startswith("limits")
+
+
 async def test_another_tenants_keys_and_members_are_not_found(here, owner, stranger):
     key = await a_key(here, owner["access_token"])
     theirs = stranger["access_token"]
