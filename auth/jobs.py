@@ -34,6 +34,17 @@ OLDEST_FIRST = """
     OR (created_at, id) > (SELECT created_at, id FROM jobs WHERE id = $3 AND tenant_id = $1))
     ORDER BY created_at, id LIMIT $4
 """
+BRIEF = """
+    SELECT id, tenant_id, api_key_id, user_id, kind, model, status, progress, error_code,
+        error_message, created_at, started_at, ended_at, expires_at,
+        jsonb_build_object('workflow', jsonb_build_object(
+            'name', request -> 'workflow' -> 'name',
+            'metadata', request -> 'workflow' -> 'metadata')) AS request,
+        jsonb_build_object('resumed', coalesce(result -> 'resumed', '0')) AS result
+"""
+"""Of runs of workflows: without what they were given and what they made, which may be megabytes."""
+BRIEF_NEWEST_FIRST = NEWEST_FIRST.replace("SELECT *", BRIEF, 1)
+BRIEF_OLDEST_FIRST = OLDEST_FIRST.replace("SELECT *", BRIEF, 1)
 MENTIONED = """
     SELECT 1 FROM jobs WHERE tenant_id = $1
     AND (request -> 'blobs' ? $2 OR result -> 'blobs' ? $2)
@@ -146,6 +157,28 @@ class JobBook:
         limit = page_size(limit)
         rows = await self._database.of(tenant_id).fetch(
             OLDEST_FIRST if oldest_first else NEWEST_FIRST,
+            tenant_id,
+            kind,
+            after and known_id(after),
+            limit + 1,
+        )
+        return Page(tuple(job_of(row) for row in rows[:limit]), len(rows) > limit)
+
+    async def brief_page(
+        self,
+        tenant_id: str,
+        kind: str,
+        after: str | None,
+        limit: int,
+        *,
+        oldest_first: bool = False,
+    ) -> Page[Job]:
+        """The same of runs of workflows: of their requests the name and metadata alone, of their
+        results how often they were resumed.
+        """
+        limit = page_size(limit)
+        rows = await self._database.of(tenant_id).fetch(
+            BRIEF_OLDEST_FIRST if oldest_first else BRIEF_NEWEST_FIRST,
             tenant_id,
             kind,
             after and known_id(after),

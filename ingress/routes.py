@@ -78,8 +78,8 @@ from ingress.videos import VideoEndpoints
 from ingress.vision import VisionEndpoints
 from ingress.voice import VoiceEndpoints
 from ingress.websocket import SocketEndpoint
+from ingress.workflow_admission import RunAdmission
 from ingress.workflow_aliases import WorkflowAliases
-from ingress.workflow_promise import RunPromises
 from ingress.workflow_runs import WorkflowRuns
 from ingress.workflows import WorkflowEndpoints
 
@@ -230,9 +230,11 @@ def _apps(path: RequestPath, catalog: Catalog, services: Services) -> Iterator[P
 
 def _workflows(path: RequestPath, catalog: Catalog, services: Services) -> Iterator[Part]:
     headroom = Headroom(services.admission, services.limits, services.prices)
-    promises = RunPromises(services.promises, services.limits, services.prices)
+    admission = RunAdmission(
+        services.admission, services.promises, services.limits, services.prices
+    )
     book, steps, media = services.jobs, services.steps, services.media
-    runs = WorkflowRuns(path, catalog, book, steps, services.queue, media, headroom, promises)
+    runs = WorkflowRuns(path, catalog, book, steps, services.queue, media, headroom, admission)
     yield WorkflowEndpoints(
         path, runs, book, steps, media, services.usage, services.prices, services.webhooks
     )

@@ -17,7 +17,17 @@ KIND = "workflow"
 def run_object(job: Job, rows: Iterable[StepRow] | None = None) -> dict[str, Any]:
     """A run; with its steps, in the order of the workflow, when rows are given."""
     workflow = job.request["workflow"]
-    told = {
+    told = run_summary(job) | {
+        "inputs": workflow.get("inputs", {}),
+        "outputs": job.result.get("outputs"),
+    }
+    return told if rows is None else told | {"steps": _steps(workflow["steps"], rows)}
+
+
+def run_summary(job: Job) -> dict[str, Any]:
+    """A run as lists have it: without what it was given and what it made."""
+    workflow = job.request["workflow"]
+    return {
         "id": job.id,
         "object": "workflow.run",
         "name": workflow.get("name"),
@@ -27,13 +37,10 @@ def run_object(job: Job, rows: Iterable[StepRow] | None = None) -> dict[str, Any
         "started_at": timestamp(job.started_at),
         "ended_at": timestamp(job.ended_at),
         "expires_at": timestamp(job.expires_at),
-        "inputs": workflow.get("inputs", {}),
-        "outputs": job.result.get("outputs"),
         "error": _error(job.error_code, job.error_message),
         "resumed": job.result.get("resumed", 0),
         "metadata": workflow.get("metadata"),
     }
-    return told if rows is None else told | {"steps": _steps(workflow["steps"], rows)}
 
 
 def usage_object(usage: TracedUsage, currency: str) -> dict[str, Any]:

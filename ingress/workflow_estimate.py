@@ -12,8 +12,8 @@ from auth.plans import NANO
 from auth.prices import PriceBook, money_of
 from core.work import NO_WORK, WorkUnits
 from ingress.headroom import Work
+from ingress.workflow_admission import StepLeft
 from ingress.workflow_plan import Plan, PlannedStep
-from ingress.workflow_promise import StepLeft
 
 Usual = Callable[[str, WorkUnits], WorkUnits]
 """What calls of a model are expected to take that take at most so much."""

@@ -28,10 +28,10 @@ from ingress.media.naming import HASH
 from ingress.media.store import MediaStore
 from ingress.outbound import fetchable
 from ingress.path import RequestPath
+from ingress.workflow_admission import RunAdmission, StepLeft, steps_left
 from ingress.workflow_answers import KIND
 from ingress.workflow_estimate import works_of
 from ingress.workflow_plan import Plan, planned, require_models
-from ingress.workflow_promise import RunPromises, StepLeft, steps_left
 
 PREFIX = "run_"
 WEBHOOK = "webhook"
@@ -56,7 +56,7 @@ class WorkflowRuns:
         queue: JobQueue,
         media: MediaStore,
         headroom: Headroom,
-        promises: RunPromises,
+        admission: RunAdmission,
     ) -> None:
         self._path = path
         self._catalog = catalog
@@ -65,7 +65,7 @@ class WorkflowRuns:
         self._queue = queue
         self._media = media
         self._headroom = headroom
-        self._promises = promises
+        self._admission = admission
 
     async def plan(self, principal: Principal, document: dict[str, Any]) -> Plan:
         """A workflow's plan.
@@ -114,7 +114,7 @@ class WorkflowRuns:
         job = await self._book.add(
             principal, KIND, PREFIX, written(plan, cache), expires_at=ends, once=once
         )
-        await self._promise_or_drop(principal, left, job)
+        await self._admit_or_drop(principal, left, job)
         await self._queue.enqueue(job)
         return job
 
@@ -143,7 +143,7 @@ class WorkflowRuns:
         """Stop it where it is. Raises NotFound, Conflict for one that ended."""
         job = await self._book.cancel(principal.tenant_id, KIND, run_id)
         await self._queue.cancel(job)
-        await self._promises.end(job.execution)
+        await self._admission.end(job)
         if "webhook" in job.request["workflow"]:  # of one end there is one, however often
             await self._queue.enqueue(await followed_by_webhook(self._book, job))
         return job
@@ -162,7 +162,7 @@ class WorkflowRuns:
             await self.require_room(principal, left)
         ends = datetime.now(UTC) + PATIENCE
         job = await self._book.reopen(principal, KIND, run_id, ends)
-        await self._promise_or_fail(principal, left, job)
+        await self._admit_or_fail(principal, left, job)
         await self._queue.enqueue(job)
         return job
 
@@ -180,23 +180,23 @@ class WorkflowRuns:
         """
         await self._book.delete(principal.tenant_id, KIND, run_id)
 
-    async def _promise_or_drop(
+    async def _admit_or_drop(
         self, principal: Principal, left: Sequence[StepLeft], job: Job
     ) -> None:
         """Hold room for all of a new run; without it, there is none. Raises LimitReached."""
         try:
-            await self._promises.make(principal, job.execution, left, PROMISE_S)
+            await self._admission.admit(principal, job, left, PROMISE_S)
         except CarillonError:
             await self._book.cancel(principal.tenant_id, KIND, job.id)
             await self._book.delete(principal.tenant_id, KIND, job.id)
             raise
 
-    async def _promise_or_fail(
+    async def _admit_or_fail(
         self, principal: Principal, left: Sequence[StepLeft], job: Job
     ) -> None:
         """The same for a run that is resumed: it stays one that failed. Raises LimitReached."""
         try:
-            await self._promises.make(principal, job.execution, left, PROMISE_S)
+            await self._admission.admit(principal, job, left, PROMISE_S)
         except CarillonError as error:
             await self._book.fail(job.id, error.code, error.message)
             raise

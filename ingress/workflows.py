@@ -41,7 +41,13 @@ from ingress.paging import page_of
 from ingress.path import RequestPath, Stream
 from ingress.rendering import openai_body
 from ingress.responses import StreamResponse, json_response
-from ingress.workflow_answers import KIND, run_object, usage_object, webhook_object
+from ingress.workflow_answers import (
+    KIND,
+    run_object,
+    run_summary,
+    usage_object,
+    webhook_object,
+)
 from ingress.workflow_estimate import estimate_object
 from ingress.workflow_events import events
 from ingress.workflow_media import add_urls
@@ -131,12 +137,11 @@ class WorkflowEndpoints:
     async def list(self, exchange: Exchange) -> Response:
         principal = await self._principal(exchange)
         asked = page_of(exchange)
-        page = await self._book.page(
+        page = await self._book.brief_page(
             principal.tenant_id, KIND, asked.after, asked.limit, oldest_first=asked.oldest_first
         )
-        return json_response(
-            listing([run_object(job) for job in page.items], has_more=page.has_more)
-        )
+        runs = [run_summary(job) for job in page.items]
+        return json_response(listing(runs, has_more=page.has_more))
 
     async def show(self, exchange: Exchange) -> Response:
         principal = await self._principal(exchange)

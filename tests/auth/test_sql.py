@@ -84,6 +84,7 @@ EVERY_TENANT = {
     "auth/media.py MediaOwnership.collecting": "whether anybody owns a blob",
     "auth/media.py MediaOwnership._end": "whether anybody else owns a blob",
     "auth/months.py Months._ensure": "makes tables",
+    "auth/old_runs.py OldRuns.delete": "the sweeper's",
     "auth/reconciliation.py Reconciliation.publish": "the operator's, of no tenant",
     "auth/reconciliation.py Reconciliation.published": "the operator's, of no tenant",
     "auth/reconciliation.py Reconciliation.unreconciled": "the operator's, of no tenant",

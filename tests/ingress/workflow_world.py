@@ -41,8 +41,8 @@ from ingress.media.signing import UrlSigner
 from ingress.media.store import MediaStore
 from ingress.path import RequestPath
 from ingress.readiness import Readiness
+from ingress.workflow_admission import RunAdmission
 from ingress.workflow_aliases import WorkflowAliases
-from ingress.workflow_promise import RunPromises
 from ingress.workflow_runs import WorkflowRuns
 from ingress.workflows import WorkflowEndpoints
 from tests.fakes.admission import InMemoryAdmission
@@ -221,10 +221,10 @@ class WorkflowWorld:
         self.workflows.catalog = catalog
         self.runner.kind = self.workflows
         headroom = Headroom(self.admission, limits, PRICES)
-        promises = RunPromises(self.admission, limits, PRICES)
+        admission = RunAdmission(self.admission, self.admission, limits, PRICES)
         runs = WorkflowRuns(
             *(self.path, catalog, self.book, self.steps, Handover(self.runner), self.store),
-            *(headroom, promises),
+            *(headroom, admission),
         )
         self.signer = WebhookSigner(PEPPER)
         parts = (
@@ -265,7 +265,9 @@ class WorkflowWorld:
 
     @property
     def settlements(self):
-        return [event.settlement for event in self.admission.events if event.settlement]
+        """Of calls: that of a run itself is not among them."""
+        events = [each for each in self.admission.events if each.settlement]
+        return [e.settlement for e in events if e.ask.details["model"] != "workflow"]
 
     async def close(self):
         for task in self.runner.tasks.values():
