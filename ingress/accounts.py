@@ -22,11 +22,12 @@ from auth.accounts import (
 from auth.directory import Directory
 from auth.plans import LimitSet
 from auth.principal import Principal, Scope
-from core.errors import InvalidKey, InvalidRequest
+from core.errors import InvalidKey
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
-from ingress.paging import ordered_page_of
+from ingress.paging import AscendingPage, ordered_page_of
 from ingress.path import RequestPath
+from ingress.queries import RevocationQuery
 from ingress.responses import json_response
 from ingress.standing import limits_object
 
@@ -115,7 +116,7 @@ class Accounts:
                 status=201,
                 shown_once=True,
             ),
-            Endpoint("GET", "/v1/api-keys", self.list, "Keys of this tenant"),
+            Endpoint("GET", "/v1/api-keys", self.list, "Keys of this tenant", query=AscendingPage),
             Endpoint(
                 "PATCH",
                 "/v1/api-keys/{key_id}",
@@ -128,6 +129,7 @@ class Accounts:
                 "/v1/api-keys/{key_id}",
                 self.revoke,
                 "Revoke a key, and all that it made, at once",
+                query=RevocationQuery,
             ),
             Endpoint(
                 "POST",
@@ -253,10 +255,7 @@ def issued_object(issued: IssuedKey) -> dict[str, Any]:
 
 def _keeps_successors(exchange: Exchange) -> bool:
     """`keep_successors` of a revocation. Raises InvalidRequest."""
-    said = exchange.http.query_params.get("keep_successors", "false")
-    if said not in ("true", "false"):
-        raise InvalidRequest("'keep_successors' must be true or false", "keep_successors")
-    return said == "true"
+    return exchange.query(RevocationQuery).keep_successors == "true"
 
 
 def timestamp(moment: datetime | None) -> int | None:

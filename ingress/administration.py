@@ -18,6 +18,7 @@ from auth.valkey import ValkeyAdmission
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.path import RequestPath
+from ingress.queries import PeriodQuery
 from ingress.responses import json_response
 from ingress.usage import period_of, totals_object
 
@@ -50,12 +51,19 @@ class Administration:
 
     def endpoints(self) -> list[Endpoint]:
         return [
-            Endpoint("GET", "/v1/admin/stats", self.stats, "Everybody's usage, cache and ledger"),
+            Endpoint(
+                "GET",
+                "/v1/admin/stats",
+                self.stats,
+                "Everybody's usage, cache and ledger",
+                query=PeriodQuery,
+            ),
             Endpoint(
                 "GET",
                 "/v1/admin/reconciliation",
                 self.reconciliation,
                 "The ledger against what engines counted (?days=)",
+                query=PeriodQuery,
             ),
             Endpoint("POST", "/v1/admin/cache/clear", self.clear, "Empty the cache", ClearRequest),
         ]

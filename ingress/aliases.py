@@ -28,6 +28,7 @@ from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.openai import OpenAI
 from ingress.path import RequestPath
+from ingress.queries import PeriodQuery
 from ingress.responses import json_response
 from ingress.usage import UsageEndpoints
 
@@ -99,7 +100,7 @@ class Aliases:
         return [
             Endpoint("POST", "/ai/generate", self.generate, "Alias of chat", GenerateRequest),
             Endpoint("GET", "/ai/models", self._openai.models, "Alias of /v1/models"),
-            Endpoint("GET", "/usage", self._usage.show, "Alias of /v1/usage"),
+            Endpoint("GET", "/usage", self._usage.show, "Alias of /v1/usage", query=PeriodQuery),
             Endpoint(
                 "POST",
                 "/auth/create-key",
@@ -109,7 +110,7 @@ class Aliases:
                 shown_once=True,
             ),
             Endpoint("POST", "/auth/verify-key", self._accounts.verify, "Alias", VerifyRequest),
-            Endpoint("GET", "/admin/stats", self._administration.stats, "Alias"),
+            Endpoint("GET", "/admin/stats", self._administration.stats, "Alias", query=PeriodQuery),
             Endpoint("POST", "/admin/cache/clear", clear, "Alias", ClearRequest),
         ]
 

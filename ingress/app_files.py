@@ -20,6 +20,7 @@ from ingress.apps import own_app
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.path import RequestPath
+from ingress.queries import FileQuery
 from ingress.responses import json_response
 
 HASHES = re.compile(r"script-src '(sha256-[\w+/=]+)'; style-src '(sha256-[\w+/=]+)'")
@@ -49,7 +50,13 @@ class AppFiles:
     def endpoints(self) -> list[Endpoint]:
         one = "/v1/apps/{app_id}"
         return [
-            Endpoint("GET", f"{one}/files", self.files, "Its files; one of them with ?path="),
+            Endpoint(
+                "GET",
+                f"{one}/files",
+                self.files,
+                "Its files; one of them with ?path=",
+                query=FileQuery,
+            ),
             Endpoint("GET", f"{one}/archive", self.archive, "Its files as a zip"),
             Endpoint("GET", f"{one}/preview", self.preview, "A page that shows it"),
         ]

@@ -22,6 +22,7 @@ from ingress.exchange import Exchange
 from ingress.files import listing
 from ingress.paging import page_of
 from ingress.path import Answer, RequestPath
+from ingress.queries import AppListQuery
 from ingress.responses import answer_response, json_response
 
 KINDS = ("component", "app")
@@ -61,7 +62,13 @@ class AppEndpoints:
                 ReviewRequest,
                 max_body_bytes=MAX_REVIEW_BODY,
             ),
-            Endpoint("GET", "/v1/apps", self.list, "This tenant's components and apps"),
+            Endpoint(
+                "GET",
+                "/v1/apps",
+                self.list,
+                "This tenant's components and apps",
+                query=AppListQuery,
+            ),
             Endpoint("GET", one, self.show, "One of them"),
             Endpoint("DELETE", one, self.delete, "Delete it, and undeploy it"),
         ]

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from auth.principal import Principal, Scope
-from core.speech import MAX_CHARACTERS, AudioFormat, SpeechRequest
+from core.speech import MAX_CHARACTERS, AudioFormat, SpeechRequest, VoicesRequest
 from core.transcription import MAX_BYTES, TranscriptionRequest, TranslationRequest
 from ingress.catalog import Catalog
 from ingress.endpoint import Endpoint
@@ -68,6 +68,7 @@ class AudioEndpoints:
                 self.transcribe,
                 "Speech to text",
                 TranscriptionRequest,
+                files=("file",),
                 max_body_bytes=BASE64_BYTES,
             ),
             Endpoint(
@@ -76,9 +77,16 @@ class AudioEndpoints:
                 self.translate,
                 "Speech to English text",
                 TranslationRequest,
+                files=("file",),
                 max_body_bytes=BASE64_BYTES,
             ),
-            Endpoint("GET", "/v1/audio/voices", self.voices, "Voices of a speech model"),
+            Endpoint(
+                "GET",
+                "/v1/audio/voices",
+                self.voices,
+                "Voices of a speech model",
+                query=VoicesRequest,
+            ),
             Endpoint("GET", "/v1/audio/models", self.models, "Speech models"),
             Endpoint(
                 "POST",
@@ -93,6 +101,7 @@ class AudioEndpoints:
                 self.speech_to_text,
                 "Alias of /v1/audio/transcriptions",
                 TranscriptionRequest,
+                files=("file",),
                 max_body_bytes=BASE64_BYTES,
             ),
         ]

@@ -20,7 +20,7 @@ from ingress.exchange import Exchange
 from ingress.files import listing
 from ingress.job_kind import JobQueue
 from ingress.media.origin import origin_of
-from ingress.paging import page_of
+from ingress.paging import Page, page_of
 from ingress.path import RequestPath
 from ingress.responses import json_response
 
@@ -61,7 +61,7 @@ class BatchEndpoints:
         cancel = "/v1/batches/{batch_id}/cancel"
         return [
             Endpoint("POST", "/v1/batches", self.create, "Begin a batch", BatchRequest),
-            Endpoint("GET", "/v1/batches", self.list, "This tenant's batches"),
+            Endpoint("GET", "/v1/batches", self.list, "This tenant's batches", query=Page),
             Endpoint("GET", "/v1/batches/{batch_id}", self.show, "One batch"),
             Endpoint("POST", cancel, self.cancel, "Stop a batch"),
         ]

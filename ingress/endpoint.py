@@ -46,6 +46,9 @@ class Endpoint:
 
     Args:
         request: pydantic type of a JSON body, for the OpenAPI document.
+        query: that of the query's parameters; those that the path has too are the path's.
+        form: that of a form's fields, where a form is all that is taken.
+        files: names of a form's files; without `form`, its other fields are those of `request`.
         public: answers without credentials.
         status: of an answer that is no error.
         guard: refuses who tries one unknown key after another, before a key is looked for.
@@ -59,6 +62,9 @@ class Endpoint:
     handler: Handler
     summary: str
     request: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    form: type[BaseModel] | None = None
+    files: tuple[str, ...] = ()
     public: bool = False
     status: int = 200
     error_body: ErrorBody = openai_body

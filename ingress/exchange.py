@@ -161,6 +161,10 @@ class Exchange:
         """The body as `model`. Raises InvalidRequest or UnknownParameter naming the field."""
         return validate(model, await self.document())
 
+    def query(self, model: type[M]) -> M:
+        """What `model` says of the query's parameters. Raises InvalidRequest naming one."""
+        return validate(model, dict(self.http.query_params))
+
     def call(
         self,
         catalog: Catalog,

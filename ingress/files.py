@@ -4,8 +4,9 @@ Place in the path: beside it; a file costs storage, not work. The bytes go to th
 unread, except that a batch's must be lines of JSON.
 """
 
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from auth.files import File, FileBook
@@ -16,14 +17,20 @@ from ingress.exchange import Exchange
 from ingress.forms import read_form
 from ingress.media.delivery import PiecesResponse
 from ingress.media.store import MediaStore
-from ingress.paging import page_of
 from ingress.path import RequestPath
+from ingress.queries import FileListQuery
 from ingress.responses import json_response
 
 PURPOSES = ("batch", "user_data")
 MAX_FILE_BYTES = 100 * 2**20
 MAX_NAME = 255
 JSONL = "application/jsonl"
+
+
+class FileForm(BaseModel):
+    """POST /v1/files, beside its `file`."""
+
+    purpose: Literal["batch", "user_data"]
 
 
 class Files:
@@ -41,9 +48,11 @@ class Files:
                 "/v1/files",
                 self.upload,
                 "Upload a file",
+                form=FileForm,
+                files=("file",),
                 max_body_bytes=MAX_FILE_BYTES,
             ),
-            Endpoint("GET", "/v1/files", self.list, "This tenant's files"),
+            Endpoint("GET", "/v1/files", self.list, "This tenant's files", query=FileListQuery),
             Endpoint("GET", "/v1/files/{file_id}", self.show, "One file"),
             Endpoint("GET", "/v1/files/{file_id}/content", self.content, "What is in it"),
             Endpoint("DELETE", "/v1/files/{file_id}", self.delete, "Delete a file"),
@@ -69,10 +78,13 @@ class Files:
 
     async def list(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.INFERENCE)
-        asked = page_of(exchange)
-        purpose = exchange.http.query_params.get("purpose")
+        asked = exchange.query(FileListQuery)
         page = await self._files.page(
-            principal.tenant_id, purpose, asked.after, asked.limit, oldest_first=asked.oldest_first
+            principal.tenant_id,
+            asked.purpose,
+            asked.after,
+            asked.limit,
+            oldest_first=asked.oldest_first,
         )
         data = [file_object(file) for file in page.items]
         return json_response(listing(data, has_more=page.has_more))

@@ -16,11 +16,20 @@ from starlette.responses import Response
 
 from auth.principal import Principal, Scope
 from core.errors import InvalidRequest, UnknownParameter
-from core.forecast import LONGEST_HORIZON, ForecastRequest, RiskRequest, SentimentRequest, Symbol
+from core.forecast import (
+    LONGEST_HORIZON,
+    CoinsRequest,
+    ForecastRequest,
+    HistoryRequest,
+    RiskRequest,
+    SentimentRequest,
+    Symbol,
+)
 from ingress.catalog import Catalog
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.path import RequestPath
+from ingress.queries import TextsQuery
 from ingress.responses import answer_response
 
 MAX_BODY_BYTES = 2 * 2**20
@@ -63,13 +72,21 @@ class ForecastEndpoints:
                 ForecastRequest,
                 max_body_bytes=size,
             ),
-            Endpoint("GET", "/v1/forecasts/coins", self.coins, "Supported coins"),
             Endpoint(
-                "GET", "/v1/forecasts/{symbol}/history", self.history, "Latest closes (?days=)"
+                "GET", "/v1/forecasts/coins", self.coins, "Supported coins", query=CoinsRequest
             ),
-            Endpoint("GET", risk, self.queried_risk, "Risk of a coin (?window= days)"),
+            Endpoint(
+                "GET",
+                "/v1/forecasts/{symbol}/history",
+                self.history,
+                "Latest closes (?days=)",
+                query=HistoryRequest,
+            ),
+            Endpoint("GET", risk, self.queried_risk, "Risk of a coin", query=RiskRequest),
             Endpoint("POST", risk, self.risk, "Risk of a coin", RiskRequest),
-            Endpoint("GET", sentiment, self.queried_sentiment, "Sentiment of texts (?text=)"),
+            Endpoint(
+                "GET", sentiment, self.queried_sentiment, "Sentiment of texts", query=TextsQuery
+            ),
             Endpoint(
                 "POST",
                 sentiment,
@@ -79,9 +96,11 @@ class ForecastEndpoints:
                 max_body_bytes=size,
             ),
             Endpoint("POST", "/api/v1/crypto/predict", self.predict, "Alias", PredictRequest),
-            Endpoint("GET", "/risk/{symbol}", self.queried_risk, "Alias"),
-            Endpoint("GET", "/sentiment/{symbol}", self.queried_sentiment, "Alias"),
-            Endpoint("GET", "/supported-coins", self.coins, "Alias"),
+            Endpoint("GET", "/risk/{symbol}", self.queried_risk, "Alias", query=RiskRequest),
+            Endpoint(
+                "GET", "/sentiment/{symbol}", self.queried_sentiment, "Alias", query=TextsQuery
+            ),
+            Endpoint("GET", "/supported-coins", self.coins, "Alias", query=CoinsRequest),
         ]
 
     async def forecast(self, exchange: Exchange) -> Response:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from auth.principal import Scope
 from core.errors import InvalidRequest, UnknownParameter
-from core.fraud import FraudRequest
+from core.fraud import DriftRequest, FraudRequest
 from core.fraud_features import Kind
 from ingress.catalog import Catalog
 from ingress.endpoint import Endpoint
@@ -52,7 +52,13 @@ class FraudEndpoints:
     def endpoints(self) -> list[Endpoint]:
         return [
             Endpoint("POST", "/v1/fraud/analyses", self.analyse, "Fraud analysis", FraudRequest),
-            Endpoint("GET", "/v1/fraud/drift", self.drift, "Drift of rows (?kind=, ?model=)"),
+            Endpoint(
+                "GET",
+                "/v1/fraud/drift",
+                self.drift,
+                "Drift of rows (?kind=, ?model=)",
+                query=DriftRequest,
+            ),
             Endpoint("POST", "/analyze", self.analyze, "Alias of fraud analysis", AnalyzeRequest),
         ]
 

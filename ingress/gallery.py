@@ -21,6 +21,7 @@ from ingress.media.origin import origin_of
 from ingress.media.store import MediaStore
 from ingress.paging import page_of
 from ingress.path import RequestPath
+from ingress.queries import GalleryQuery
 from ingress.responses import json_response
 
 MAX_WORDS = 200
@@ -39,7 +40,7 @@ class Gallery:
     def endpoints(self) -> list[Endpoint]:
         item = "/v1/gallery/{item_id}"
         return [
-            Endpoint("GET", "/v1/gallery", self.list, "Pictures of workflows (?q=, ?tag=)"),
+            Endpoint("GET", "/v1/gallery", self.list, "Pictures of workflows", query=GalleryQuery),
             Endpoint("GET", item, self.show, "One of them, with fresh URLs"),
             Endpoint("DELETE", item, self.delete, "Delete it, with its pictures"),
         ]

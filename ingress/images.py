@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from auth.principal import Principal, Scope
 from core.errors import InvalidRequest
-from core.images import ImageRequest
+from core.images import ImageEditRequest, ImageRequest, ImageVariationRequest
 from core.styles import styles
 from ingress.call import Call
 from ingress.catalog import Catalog
@@ -70,12 +70,18 @@ class Images:
             Endpoint(
                 "POST", "/v1/images/generations", self.generate, "Text to image", ImageRequest
             ),
-            self._upload("/v1/images/edits", self.edit, "Image to image, inpainting"),
-            self._upload("/v1/images/variations", self.vary, "Variations of an image"),
+            self._upload(
+                "/v1/images/edits", self.edit, "Image to image, inpainting", ImageEditRequest
+            ),
+            self._upload(
+                "/v1/images/variations", self.vary, "Variations of an image", ImageVariationRequest
+            ),
             Endpoint("GET", "/v1/images/styles", self.styles, "Styles that prompts can name"),
             Endpoint("POST", "/api/text-to-image", self.text_to_image, "Alias", PictureRequest),
             Endpoint("POST", "/api/v1/generate/image", self.text_to_image, "Alias", PictureRequest),
-            self._upload("/api/image-to-image", self.image_to_image, "Alias of edits"),
+            self._upload(
+                "/api/image-to-image", self.image_to_image, "Alias of edits", ImageEditRequest
+            ),
             Endpoint("GET", "/styles", self.style_names, "Alias of /v1/images/styles"),
         ]
 
@@ -115,8 +121,16 @@ class Images:
         principal = await self._principal(exchange)
         return await self._plain(exchange, principal, "edit", await _document(exchange))
 
-    def _upload(self, path: str, handler: Any, summary: str) -> Endpoint:
-        return Endpoint("POST", path, handler, summary, max_body_bytes=MAX_UPLOAD_BYTES)
+    def _upload(self, path: str, handler: Any, summary: str, request: type[BaseModel]) -> Endpoint:
+        return Endpoint(
+            "POST",
+            path,
+            handler,
+            summary,
+            request,
+            files=tuple(name for name in UPLOADS if name in request.model_fields),
+            max_body_bytes=MAX_UPLOAD_BYTES,
+        )
 
     async def _principal(self, exchange: Exchange) -> Principal:
         return await self._path.identify(exchange.key, Scope.INFERENCE)

@@ -41,8 +41,9 @@ from ingress.exchange import Exchange, validate
 from ingress.files import listing
 from ingress.forms import FORM_TYPE, read_form
 from ingress.media.store import MediaStore
-from ingress.paging import ordered_page_of
+from ingress.paging import AscendingPage, ordered_page_of
 from ingress.path import RequestPath
+from ingress.queries import CollectionQuery, DocumentListQuery
 from ingress.rendering import openai_body
 from ingress.responses import StreamResponse, answer_response, json_response
 
@@ -83,13 +84,28 @@ class RagEndpoints:
                 self.add,
                 "Add or replace a document: JSON, or a form with a `file`",
                 DocumentRequest,
+                files=("file",),
                 status=201,
                 max_body_bytes=MAX_BODY_BYTES,
             ),
-            Endpoint("GET", "/v1/rag/documents", self.list, "Documents of a collection"),
-            Endpoint("GET", document, self.show, "One document, with its text"),
-            Endpoint("DELETE", document, self.delete, "Forget a document"),
-            Endpoint("GET", "/v1/rag/collections", self.collections, "This tenant's collections"),
+            Endpoint(
+                "GET",
+                "/v1/rag/documents",
+                self.list,
+                "Documents of a collection",
+                query=DocumentListQuery,
+            ),
+            Endpoint(
+                "GET", document, self.show, "One document, with its text", query=CollectionQuery
+            ),
+            Endpoint("DELETE", document, self.delete, "Forget a document", query=CollectionQuery),
+            Endpoint(
+                "GET",
+                "/v1/rag/collections",
+                self.collections,
+                "This tenant's collections",
+                query=AscendingPage,
+            ),
             Endpoint("GET", collection, self.collection, "One collection"),
             Endpoint("DELETE", collection, self.delete_collection, "Forget a collection"),
         ]

@@ -15,7 +15,7 @@ from auth.principal import Role, Scope
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.files import listing
-from ingress.paging import ordered_page_of
+from ingress.paging import AscendingPage, ordered_page_of
 from ingress.path import RequestPath
 from ingress.responses import json_response
 from ingress.tenants import issued_object, tenant_object
@@ -75,7 +75,7 @@ class TenantAdministration:
     def endpoints(self) -> list[Endpoint]:
         return [
             Endpoint("POST", TENANTS, self.create, "Make a tenant", NewTenant, status=201),
-            Endpoint("GET", TENANTS, self.list, "All tenants"),
+            Endpoint("GET", TENANTS, self.list, "All tenants", query=AscendingPage),
             Endpoint("GET", TENANT, self.show, "One tenant"),
             Endpoint(
                 "PUT",

@@ -20,7 +20,7 @@ from ingress.accounts import timestamp
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.files import listing
-from ingress.paging import ordered_page_of
+from ingress.paging import AscendingPage, ordered_page_of
 from ingress.path import RequestPath
 from ingress.responses import json_response
 from ingress.standing import limits_object
@@ -71,7 +71,9 @@ class TenantEndpoints:
         return [
             Endpoint("GET", "/v1/tenants/me", self.show, "This tenant"),
             Endpoint("PUT", "/v1/tenants/me", self.change, "Its name, its days", TenantChange),
-            Endpoint("GET", "/v1/tenants/me/members", self.members, "Its members"),
+            Endpoint(
+                "GET", "/v1/tenants/me/members", self.members, "Its members", query=AscendingPage
+            ),
             Endpoint("GET", MEMBER, self.member, "One member"),
             Endpoint("PUT", MEMBER, self.change_member, "Another role, own limits", MemberChange),
             Endpoint("DELETE", MEMBER, self.remove, "Remove a member at once, or leave"),
@@ -84,7 +86,7 @@ class TenantEndpoints:
                 status=201,
                 shown_once=True,
             ),
-            Endpoint("GET", INVITATIONS, self.invitations, "Its invitations"),
+            Endpoint("GET", INVITATIONS, self.invitations, "Its invitations", query=AscendingPage),
             Endpoint(
                 "DELETE", INVITATIONS + "/{invitation_id}", self.revoke, "Take an invitation back"
             ),

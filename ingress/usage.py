@@ -17,17 +17,14 @@ from auth.principal import Principal, Scope
 from auth.storage import Storage
 from auth.usage import By, Usage, UsageTotals
 from auth.valkey import ValkeyAdmission
-from core.errors import InvalidRequest
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.path import RequestPath, Stream
+from ingress.queries import DailyQuery, PeriodQuery
 from ingress.rendering import openai_body
 from ingress.responses import StreamResponse, json_response
 from ingress.standing import storage_object, window_object
 from ingress.usage_csv import CSV_TYPE, csv_pieces
-
-DEFAULT_DAYS = 30
-MAX_DAYS = 366
 
 
 class UsageEndpoints:
@@ -49,12 +46,34 @@ class UsageEndpoints:
 
     def endpoints(self) -> list[Endpoint]:
         return [
-            Endpoint("GET", "/v1/usage", self.show, "Windows now, totals of a period (?days=)"),
             Endpoint(
-                "GET", "/v1/usage/summary", self.summary, "Totals by model, key, user (?days=)"
+                "GET",
+                "/v1/usage",
+                self.show,
+                "Windows now, totals of a period (?days=)",
+                query=PeriodQuery,
             ),
-            Endpoint("GET", "/v1/usage/daily", self.daily, "Totals by day (?days=, ?by=)"),
-            Endpoint("GET", "/v1/usage/records.csv", self.export, "Every request, as CSV (?days=)"),
+            Endpoint(
+                "GET",
+                "/v1/usage/summary",
+                self.summary,
+                "Totals by model, key, user (?days=)",
+                query=PeriodQuery,
+            ),
+            Endpoint(
+                "GET",
+                "/v1/usage/daily",
+                self.daily,
+                "Totals by day (?days=, ?by=)",
+                query=DailyQuery,
+            ),
+            Endpoint(
+                "GET",
+                "/v1/usage/records.csv",
+                self.export,
+                "Every request, as CSV (?days=)",
+                query=PeriodQuery,
+            ),
         ]
 
     async def show(self, exchange: Exchange) -> Response:
@@ -110,10 +129,7 @@ class UsageEndpoints:
 
 
 def _breakdown(exchange: Exchange) -> By | None:
-    by = exchange.http.query_params.get("by")
-    if by is not None and by not in list(By):
-        raise InvalidRequest(f"'by' must be one of {', '.join(By)}", "by")
-    return By(by) if by else None
+    return exchange.query(DailyQuery).by
 
 
 def _named(totals: dict[str, UsageTotals]) -> dict[str, Any]:
@@ -137,11 +153,8 @@ def period_of(exchange: Exchange) -> tuple[datetime, datetime]:
     """The last `?days=` days, 30 when not said, from a quarter of an hour's beginning on. Raises
     InvalidRequest.
     """
-    days = exchange.http.query_params.get("days", str(DEFAULT_DAYS))
-    if not (days.isascii() and days.isdigit()) or not 1 <= int(days[:5]) <= MAX_DAYS:
-        raise InvalidRequest(f"'days' must be between 1 and {MAX_DAYS}", "days")
     until = datetime.now(UTC)
-    since = until - timedelta(days=int(days[:5]))
+    since = until - timedelta(days=exchange.query(PeriodQuery).days)
     # Totals are kept by quarter of an hour.
     since = since.replace(minute=since.minute // 15 * 15, second=0, microsecond=0)
     # A moment ahead, so that what was recorded just now by another clock is inside.

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from auth.jobs import Job, JobBook, JobStatus
 from auth.media import OwnedMedia
 from auth.principal import Principal, Scope
-from core.errors import Conflict, InvalidRequest, NotFound
+from core.errors import Conflict, NotFound
 from core.videos import Prompt, VideoLimits, VideoRequest, described
 from ingress.call import CachePolicy
 from ingress.endpoint import Endpoint
@@ -19,18 +19,18 @@ from ingress.files import listing
 from ingress.media.delivery import media_response
 from ingress.media.origin import origin_of
 from ingress.media.store import MediaStore
-from ingress.paging import page_of
+from ingress.paging import Page, page_of
 from ingress.path import RequestPath, Stream
+from ingress.queries import VariantQuery
 from ingress.rendering import openai_body
 from ingress.responses import StreamResponse, json_response
 from ingress.video_answers import KIND, events, video_object
-from ingress.video_forms import VideoForms
+from ingress.video_forms import REFERENCE, VideoForms
 from ingress.video_jobs import VideoJobs
 
 MAX_BODY_BYTES = 28 * 2**20
 """20 MiB of picture in base64, and the rest of the document."""
 POLL_MS = 1000
-VARIANTS = ("video", "thumbnail", "spritesheet")
 PRIVATE = {"cache-control": "private, no-cache"}
 
 
@@ -68,13 +68,20 @@ class VideoEndpoints:
                 self.create,
                 "Begin a video",
                 VideoRequest,
+                files=(REFERENCE,),
                 max_body_bytes=MAX_BODY_BYTES,
             ),
-            Endpoint("GET", "/v1/videos", self.list, "This tenant's videos"),
+            Endpoint("GET", "/v1/videos", self.list, "This tenant's videos", query=Page),
             Endpoint("GET", "/v1/videos/resolutions", self.resolutions, "What models can draw"),
             Endpoint("GET", one, self.show, "One video's state"),
             Endpoint("DELETE", one, self.delete, "Delete a video that has ended"),
-            Endpoint("GET", f"{one}/content", self.content, "The video, or a picture of it"),
+            Endpoint(
+                "GET",
+                f"{one}/content",
+                self.content,
+                "The video, or a picture of it",
+                query=VariantQuery,
+            ),
             Endpoint("GET", f"{one}/events", self.events, "Its progress as it happens (SSE)"),
             Endpoint("POST", f"{one}/cancel", self.cancel, "Stop it"),
             Endpoint("POST", f"{one}/remix", self.remix, "The same, otherwise", RemixRequest),
@@ -110,7 +117,7 @@ class VideoEndpoints:
         if job.status is not JobStatus.COMPLETED:
             return _answer(exchange, job)
         try:
-            url = self._media.url(await self._file(job, VARIANTS[0]), origin_of(exchange))
+            url = self._media.url(await self._file(job, "video"), origin_of(exchange))
         except NotFound:
             return json_response(video_object(job) | {"url": None})
         return json_response(video_object(job) | {"url": url})
@@ -124,9 +131,7 @@ class VideoEndpoints:
         """The bytes, or a part of them. 409 while there are none yet."""
         exchange.headers["cache-control"] = "no-store"  # of errors
         principal = await self._principal(exchange)
-        variant = exchange.http.query_params.get("variant", VARIANTS[0])
-        if variant not in VARIANTS:
-            raise InvalidRequest(f"'variant' must be one of {', '.join(VARIANTS)}", "variant")
+        variant = exchange.query(VariantQuery).variant
         job = await self._own(exchange, principal)
         if not job.status.is_final:
             exchange.headers["x-should-retry"] = "false"

@@ -67,6 +67,7 @@ class VisionEndpoints:
                 self.describe,
                 "Describe a picture, answer a question about it, or read its text",
                 DescriptionRequest,
+                files=("image",),
                 max_body_bytes=MAX_BODY_BYTES,
             ),
             Endpoint(
@@ -75,6 +76,7 @@ class VisionEndpoints:
                 self.image_to_text,
                 "Alias of /v1/images/descriptions",
                 ImageToTextRequest,
+                files=("image",),
                 max_body_bytes=MAX_BODY_BYTES,
             ),
         ]

@@ -44,6 +44,7 @@ class VoiceEndpoints:
                 self.converse,
                 "Speech to a spoken answer",
                 VoiceRequest,
+                files=("file",),
                 max_body_bytes=BASE64_BYTES,
             )
         ]

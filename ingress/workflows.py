@@ -37,7 +37,7 @@ from ingress.exchange import Exchange
 from ingress.files import listing
 from ingress.media.origin import origin_of
 from ingress.media.store import MediaStore
-from ingress.paging import page_of
+from ingress.paging import Page, page_of
 from ingress.path import RequestPath, Stream
 from ingress.rendering import openai_body
 from ingress.responses import StreamResponse, json_response
@@ -96,7 +96,7 @@ class WorkflowEndpoints:
         return [
             self._document("/v1/workflows", self.check, "Check, draw and estimate a workflow"),
             self._document(runs, self.create, "Begin a run of a workflow"),
-            Endpoint("GET", runs, self.list, "This tenant's runs"),
+            Endpoint("GET", runs, self.list, "This tenant's runs", query=Page),
             Endpoint(
                 "GET",
                 "/v1/workflows/webhook-secret",

@@ -19,7 +19,7 @@ from ingress.media.kinds import UPLOADABLE, sniff
 from ingress.media.naming import HASH, plain_hash
 from ingress.media.origin import origin_of
 from ingress.media.store import MediaStore
-from ingress.paging import page_of
+from ingress.paging import Page, page_of
 from ingress.path import RequestPath
 from ingress.responses import json_response
 from ingress.standing import storage_object
@@ -44,10 +44,13 @@ class Library:
                 "/v1/media",
                 self.upload,
                 "Upload media: a form with a `file`, or the bytes",
+                files=("file",),
                 status=201,
                 max_body_bytes=self._upload_bytes,
             ),
-            Endpoint("GET", "/v1/media", self.list, "This tenant's media, newest first"),
+            Endpoint(
+                "GET", "/v1/media", self.list, "This tenant's media, newest first", query=Page
+            ),
             Endpoint("GET", "/v1/media/{hash}", self.show, "One of them, with a fresh URL"),
             Endpoint("DELETE", "/v1/media/{hash}", self.delete, "Delete it, in caches too"),
         ]

@@ -15,7 +15,8 @@ FREE_OF_STREAMS = {"max_tokens": 2, "max_completion_tokens": 2, "steps": 2}
 
 
 def gently(case):
-    """Work is not what is fuzzed: generations stay short."""
+    """Work is not what is fuzzed: generations stay short, and the caller is somebody."""
+    case.headers.pop("x-api-key", None)
     if isinstance(case.body, dict):
         limits = {name: n for name, n in FREE_OF_STREAMS.items() if name in case.body}
         case.body = case.body | limits
