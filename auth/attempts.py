@@ -10,10 +10,14 @@ emails, and keep the queue of password checks free. Whoever logged in lately, wi
 that address, is held to neither: no crowd of guesses locks a user out at home.
 """
 
+import math
+
 from auth.keys import KeyHasher
 from auth.pipeline import Pipeline
+from auth.scripts import Script
 from core.errors import LimitReached
 
+ATTEMPT = Script("attempt")
 PER_ADDRESS = 10
 """How many times as many tries an address has as an email from that address."""
 PER_EMAIL = 10
@@ -44,7 +48,8 @@ class Attempts:
         self._hasher = hasher
         self._prefix = prefix
         self._limit = limit
-        self._window_s = window_s
+        self._window_ms = window_s * 1000
+        self._ends = f"{prefix}:attempts-end"
 
     async def begin(self, subject: str, address: str | None) -> None:
         """Count a try of `subject`, an email address or what else is tried, from `address`.
@@ -63,10 +68,8 @@ class Attempts:
             count, left_s = await self._counted(self._anywhere(email))
             if count > self._limit * PER_EMAIL:
                 return left_s
-        failures = await self._store.call("GET", self._key())
-        if failures is None or int(failures) < self._limit * OF_ALL:
-            return None
-        return float(max(1, await self._store.call("TTL", self._key())))
+        failures, left_s = await self._counted(self._key(), 0)
+        return None if failures < self._limit * OF_ALL else left_s
 
     async def is_familiar(self, email: str, address: str | None) -> bool:
         """Whether `email` logged in from `address` lately."""
@@ -79,10 +82,10 @@ class Attempts:
     async def succeeded(self, subject: str, address: str | None) -> None:
         """Forget the tries of `subject` from `address`: it knew the password."""
         await self._store.call("DEL", self._key(subject, address))
+        await self._store.call("ZREM", self._ends, self._key(subject, address))
         if address is not None:
             for key in (self._key(address), self._anywhere(subject)):
-                await self._store.call("DECR", key)
-                await self._store.call("EXPIRE", key, self._window_s, "NX")
+                await self._counted(key, -1)
 
     async def remember(self, email: str, address: str | None) -> None:
         """`email` logged in from `address`."""
@@ -93,15 +96,11 @@ class Attempts:
         if count > limit:
             raise too_many(left_s)
 
-    async def _counted(self, key: str) -> tuple[int, float]:
-        """One more in a window: how many, and the seconds until it ends."""
-        await self._store.call("SET", key, 0, "NX", "EX", self._window_s)
-        count = await self._store.call("INCR", key)
-        left_s = await self._store.call("TTL", key)
-        if left_s < 0:  # it ended between the first two commands
-            await self._store.call("EXPIRE", key, self._window_s)
-            left_s = self._window_s
-        return int(count), float(left_s)
+    async def _counted(self, key: str, more: int = 1) -> tuple[int, float]:
+        """So many more in a window: how many, and the seconds until it ends."""
+        keys, arguments = (key, self._ends), (self._window_ms, more)
+        count, left_ms = await ATTEMPT.run(self._store, keys, arguments)
+        return int(count), float(math.ceil(left_ms / 1000))
 
     def _anywhere(self, email: str) -> str:
         return self._key("anywhere", email, "")

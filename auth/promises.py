@@ -95,7 +95,7 @@ class ValkeyPromises:
             orjson.dumps([_written(step) for step in steps]),
         ]
         for scope, shape in shapes:
-            arguments += (counted_as(scope), shape.lasting)
+            arguments += (counted_as(scope), shape.encoded)
         verdict, now_ms, full, *used = await PROMISE.run(
             self._store, (self._key(name), self._all), arguments
         )

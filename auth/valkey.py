@@ -8,8 +8,9 @@ When a call fails with StoreUnavailable, its step may have been done all the sam
 lost). A reservation nobody knows of is ended by the sweeper after its lease; settling again is
 harmless.
 
-Memory: give the server `maxmemory-policy volatile-ttl`. Epochs, reservations and usage events
-carry no expiry and are never evicted; cache entries expire before windows and go first.
+Memory: give the server `maxmemory-policy volatile-ttl`. Epochs, reservations, windows, flights,
+claims, counts of log-ins and usage events carry no expiry and are never evicted; what is over is
+swept. Cached answers, and those that are kept for a retry, are what is evicted.
 """
 
 import asyncio
@@ -21,7 +22,6 @@ from dataclasses import dataclass
 import orjson
 
 from auth.admission import (
-    MAKER,
     Admitted,
     Ask,
     CachedReply,
@@ -35,7 +35,7 @@ from auth.admission import (
     counted_as,
 )
 from auth.pipeline import Argument, Pipeline, Reply
-from auth.plans import HOUR_S, MONTH_S, ScopedWindows, Window
+from auth.plans import HOUR_S, ScopedWindows, Window
 from auth.scripts import Script
 from auth.spans import Span, counted, follows_calendar, reset_ms, span_of
 from core.errors import AlreadyCharged, Conflict
@@ -77,17 +77,12 @@ class Shape:
     Where a calendar decides, it is good for the hour that it was made in.
     """
 
-    __slots__ = ("encoded", "lasting", "made_at", "spans", "windows")
+    __slots__ = ("encoded", "made_at", "spans", "windows")
 
     def __init__(self, windows: tuple[Window, ...], now_s: float) -> None:
         self.windows = windows
         self.spans = tuple((window, span_of(window, now_s)) for window in windows)
-        longest = max((window.seconds for window in windows), default=0)
-        encoded = [_encoded(*pair) for pair in self.spans]
-        self.encoded = orjson.dumps([longest, encoded])
-        # Of a maker, whose own calls may be held to longer windows in the same hash: those must not
-        # expire because a key that it made is not held to them.
-        self.lasting = orjson.dumps([MONTH_S, encoded])
+        self.encoded = orjson.dumps([_encoded(*pair) for pair in self.spans])
         self.made_at = now_s if any(map(follows_calendar, windows)) else math.inf
 
     def is_good(self, windows: tuple[Window, ...], now_s: float) -> bool:
@@ -160,8 +155,7 @@ class ValkeyAdmission:
         ]
         if ask.principal.makers:
             for scope, shape in shapes:
-                made = scope.startswith(MAKER)
-                arguments += (counted_as(scope), shape.lasting if made else shape.encoded)
+                arguments += (counted_as(scope), shape.encoded)
         else:
             for scope, shape in shapes:
                 arguments += (scope, shape.encoded)

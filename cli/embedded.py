@@ -225,7 +225,7 @@ class Valkey(EmbeddedStore):
                 *(get_binary_path(), "--port", "0", "--dir", self.directory),
                 *("--unixsocket", self.socket_path, "--unixsocketperm", "700"),
                 *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
-                # Epochs, reservations and usage events have no expiry and are never evicted.
+                # What must not be evicted has no expiry. Of the rest goes what ends soonest.
                 *("--maxmemory", VALKEY_MEMORY, "--maxmemory-policy", "volatile-ttl"),
             ],
             Account(),

@@ -8,8 +8,7 @@
 --       12 JSON of the most units it may take, which budgets reserve, or '' for no more
 --       13 name of the call among those that are charged once, or ''
 --       14 name of the promise that holds room for this call, or ''   15 step of it
---       16.. per scope: its name, JSON [seconds of its longest window,
---            [[field, span, limit, meter, 1 to watch only, 1 for a budget]]]
+--       16.. per scope: its name, JSON [[field, span, limit, meter, 1 to watch only, 1 for a budget]]
 -- Reply {verdict, now ms, extra, used...}: `used` per window, in the order given, as it stands
 --       after this step, or nothing for `spent` and `running`, of what is charged once; extra is the
 --       cached entry, the milliseconds to wait,
@@ -41,7 +40,7 @@ local scopes, used = {}, {}
 local full = {requests = {}, work = {}, watched = {}}
 for a = 16, #ARGV, 2 do
   local key = prefix .. ':window:' .. ARGV[a]
-  local longest, windows = unpack(cjson.decode(ARGV[a + 1]))
+  local windows = cjson.decode(ARGV[a + 1])
   if #windows > 0 then
     local fields = {}
     for i, window in ipairs(windows) do
@@ -65,7 +64,7 @@ for a = 16, #ARGV, 2 do
         table.insert(full[kind], {#used, amount})
       end
     end
-    scopes[#scopes + 1] = {key, windows, longest}
+    scopes[#scopes + 1] = {key, windows}
   end
 end
 
@@ -99,9 +98,11 @@ local function charge(with_work)
         charges[#charges + 1] = {scope[1], field, window.bucket, window.amount, window[4], window[2]}
       end
     end
-    if #values > 0 then redis.call('HSET', scope[1], unpack(values)) end
-    -- Kept longer than any cache entry, so that `volatile-ttl` eviction takes those first.
-    redis.call('EXPIRE', scope[1], math.max(2 * scope[3], 172800))
+    -- They have no expiry, for what has one can be evicted. The sweeper looks at new ones in a while.
+    if #values > 0 and redis.call('HSET', scope[1], unpack(values)) > 0 then
+      redis.call('ZADD', prefix .. ':windows', now + WINDOW_KEPT_MS, scope[1])
+      redis.call('PERSIST', scope[1])
+    end
   end
   if promised then take(promised, now_s) end
   return charges
@@ -141,7 +142,9 @@ if cache_key ~= '' then
     end
     if share then
       flight = prefix .. ':flight:' .. tenant .. ':' .. cache_key
-      local left = redis.call('PTTL', flight)
+      -- It has no expiry, for what has one can be evicted. Whether its leader lives says its lease.
+      local leader = redis.call('GET', flight)
+      local left = leader and tonumber(redis.call('ZSCORE', KEYS[3], leader) or 0) - now or 0
       if left > 0 then return answer('in_flight', left) end
     end
   end
@@ -157,14 +160,14 @@ redis.call('HSET', KEYS[2], 'tenant', tenant, 'cache_key', cache_key, 'flight', 
 if once ~= '' then
   redis.call('HSET', KEYS[2], 'once', once)
   redis.call('HSET', prefix .. ':once:' .. once, 'by', id)
-  redis.call('PEXPIRE', prefix .. ':once:' .. once, LASTING_MS)
+  redis.call('PERSIST', prefix .. ':once:' .. once)
 end
 if promised then
   local kept = cmsgpack.pack({promised.key, promised.step, promised.taken})
   redis.call('HSET', KEYS[2], 'promise', kept)
 end
 redis.call('ZADD', KEYS[3], now + lease_ms, id)
-if flight ~= '' then redis.call('SET', flight, id, 'PX', lease_ms) end
+if flight ~= '' then redis.call('SET', flight, id) end
 redis.call('XADD', KEYS[4], '*', 'event', 'admitted', 'id', id, 'at', now,
   'admitted_at', now, 'record', record)
 return answer('admitted', full.watched)

@@ -1,9 +1,8 @@
 -- Prepended to admit.lua, renew.lua and release.lua: what a request costs on each meter, and what a
 -- window counts.
 
--- How long what must not be evicted is kept at least: `volatile-ttl` takes what ends sooner, and cache
--- entries and kept answers end within a day.
-local LASTING_MS = 90000000
+-- How long windows stay before the sweeper asks whether they are over.
+local WINDOW_KEPT_MS = 172800000
 
 -- Nano units of money for `units` at `prices` (pico units each), rounded up: what is charged is
 -- never less than what it costs. Cached and reasoning tokens are parts of input and output tokens.

@@ -25,11 +25,10 @@ local function asked(meter)
   return sum
 end
 
-local reply, full, charges, lasting = {'promised', now, {}}, {}, {}, {}
+local reply, full, charges, counting = {'promised', now, {}}, {}, {}, {}
 for a = 5, #ARGV, 2 do
   local key = prefix .. ':window:' .. ARGV[a]
-  local longest, windows = unpack(cjson.decode(ARGV[a + 1]))
-  for _, window in ipairs(windows) do
+  for _, window in ipairs(cjson.decode(ARGV[a + 1])) do
     local field, span, limit, meter, watched, budget = unpack(window)
     local stored = redis.call('HMGET', key, field, field .. ':used')
     local count, bucket = counted(stored[1], stored[2], span, now_s)
@@ -40,7 +39,7 @@ for a = 5, #ARGV, 2 do
         full[#full + 1] = {#reply - 3, amount}
       end
       charges[#charges + 1] = {key, field, bucket, amount, meter, span}
-      lasting[key] = longest
+      counting[key] = true
     end
   end
 end
@@ -50,8 +49,9 @@ if #full > 0 then
 end
 
 for _, charge in ipairs(charges) do shift(charge, charge[4], now_s) end
-for key, longest in pairs(lasting) do
-  redis.call('EXPIRE', key, math.max(2 * longest, 172800))
+for key in pairs(counting) do -- as in admit.lua
+  redis.call('ZADD', prefix .. ':windows', 'NX', now + WINDOW_KEPT_MS, key)
+  redis.call('PERSIST', key)
 end
 redis.call('HSET', KEYS[1], 'charges', cmsgpack.pack(charges))
 for _, step in ipairs(steps) do

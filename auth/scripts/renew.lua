@@ -34,8 +34,4 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
 end
 redis.call('ZADD', KEYS[2], now + tonumber(ARGV[2]), ARGV[1])
 redis.call('HSET', KEYS[1], 'so_far', ARGV[3])
-local flight = redis.call('HGET', KEYS[1], 'flight')
-if flight ~= '' and redis.call('GET', flight) == ARGV[1] then
-  redis.call('PEXPIRE', flight, ARGV[2])
-end
 return 1

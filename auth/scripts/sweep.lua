@@ -6,6 +6,29 @@
 --       5 ms for which somebody may still tell what really happened
 -- Reply how many were ended.
 
+-- Windows that are over for longer than they lasted go, a few each time.
+local function is_over(window)
+  local values = redis.call('HGETALL', window)
+  for i = 1, #values, 2 do
+    local seconds = tonumber(values[i]:match(':(%d+)$')) -- not of a `:used`
+    if seconds == 0 and tonumber(redis.call('HGET', window, values[i] .. ':used') or 0) > 0 then
+      return false
+    end
+    if seconds and seconds > 0 and tonumber(values[i + 1]) + 2 * seconds > now_s then return false end
+  end
+  return true
+end
+
+local windows = ARGV[1] .. ':windows'
+for _, window in ipairs(redis.call('ZRANGEBYSCORE', windows, '-inf', now, 'LIMIT', 0, 20)) do
+  if is_over(window) then
+    redis.call('UNLINK', window)
+    redis.call('ZREM', windows, window)
+  else
+    redis.call('ZADD', windows, now + WINDOW_KEPT_MS, window)
+  end
+end
+
 -- Who holds a lease could not renew it while the store was away. So after an outage everybody gets a
 -- whole lease of time to renew or settle.
 local known = redis.call('HMGET', KEYS[3], 'at', 'not_before')
@@ -25,7 +48,11 @@ local function keep_guess(id, facts)
     'flight', facts.flight, 'admitted_at', facts.admitted_at, 'record', facts.record,
     'charges', cmsgpack.pack(facts.charges), 'prices', facts.prices or '',
     'so_far', facts.so_far or '{}', 'guessed', '1')
-  if facts.once then redis.call('HSET', name, 'once', facts.once) end
+  if facts.once then
+    redis.call('HSET', name, 'once', facts.once)
+    local mark = ARGV[1] .. ':once:' .. facts.once
+    if redis.call('HGET', mark, 'by') == id then redis.call('PEXPIRE', mark, ARGV[5]) end
+  end
   redis.call('PEXPIRE', name, ARGV[5])
 end
 

@@ -10,11 +10,13 @@ import pytest
 from pydantic import SecretStr
 
 from auth.admission import Admitted, CachedReply, Hit, InFlight, Refused, Stale
+from auth.attempts import Attempts
+from auth.idempotency import Claim, IdempotencyBook
 from auth.pipeline import Pipeline
-from auth.plans import MONTH_S
+from auth.plans import MONTH_S, Meter, Window
 from auth.principal import Maker
 from auth.valkey import CacheStats, ValkeyAdmission
-from core.errors import StoreUnavailable
+from core.errors import LimitReached, StoreUnavailable
 from core.work import WorkUnits
 from tests.auth.servers import Valkey
 from tests.auth.worlds import REPLY, ValkeyWorld, ask_of, requests, settled, tokens, used
@@ -258,6 +260,31 @@ async def test_a_full_server_is_unavailable_and_charges_nothing(own_world: OwnWo
     assert await world.contents() == before
 
 
+async def test_a_full_store_forgets_answers_and_not_who_does_what(own_world: OwnWorld, hasher):
+    """With the policy of the embedded server, which evicts first what ends soonest."""
+    _, world = own_world
+    book = IdempotencyBook(world.store, world.prefix)
+    attempts = Attempts(world.store, hasher, world.prefix, limit=1)
+    await book.claim("t1:k", b"f", "me")
+    await attempts.begin("ada@example.org", None)
+    ask = ask_of(requests(9, 60), cache_key="k")
+    await world.admission.admit(ask)
+    used_bytes = int(
+        (await world.store.call("INFO", "memory")).split(b"used_memory:")[1].split()[0]
+    )
+    await world.store.call("CONFIG", "SET", "maxmemory-policy", "volatile-ttl")
+    await world.store.call("CONFIG", "SET", "maxmemory", used_bytes + 2**22)
+    for number in range(30):
+        await book.claim(f"t{number}:a", b"f", "me")
+        await book.keep(f"t{number}:a", "me", b"x" * 2**19)
+    assert b"evicted_keys:0" not in await world.store.call("INFO", "stats")
+    assert (await book.claim("t1:k", b"f", "another")).claim is Claim.RUNNING
+    with pytest.raises(LimitReached):
+        await attempts.begin("ada@example.org", None)
+    assert isinstance(await world.admission.admit(ask_of(cache_key="k")), InFlight)
+    assert await used(world.admission, ask) == [1]
+
+
 async def test_a_cancelled_call_does_not_shift_the_replies_of_others(valkey_world: ValkeyWorld):
     store, prefix = valkey_world.store, valkey_world.prefix
     calls = [asyncio.create_task(store.call("SET", f"{prefix}:{n}", n)) for n in range(10)]
@@ -299,6 +326,34 @@ def test_it_works_on_uvloop_which_ray_serve_runs_on(valkey_server: Valkey):
         assert runner.run(check()) == b"x" * 900_000
 
 
+async def test_windows_that_are_over_are_swept_and_no_others(valkey_world: ValkeyWorld):
+    admission, prefix = valkey_world.admission, valkey_world.prefix
+    scopes = {
+        "over": (tokens(100, 60), requests(9, 3600)),
+        "month": (tokens(100, 60), requests(9, MONTH_S)),
+        "running": (tokens(100, 60), Window(Meter.CONCURRENCY, 0, 9)),
+    }
+    for scope, windows in scopes.items():
+        await admission.admit(ask_of(scopes=((scope, windows),)))
+    known = [f"{prefix}:window:{scope}" for scope in scopes]
+    assert sorted(await valkey_world.store.call("ZRANGE", f"{prefix}:windows", 0, -1)) == sorted(
+        name.encode() for name in known
+    )
+
+    async def looked_at_after(seconds: int) -> set[str]:
+        for name in known:
+            await valkey_world.store.call("ZADD", f"{prefix}:windows", "XX", 1, name)
+            for field in ("tokens:60", "requests:3600", f"requests:{MONTH_S}"):
+                if await valkey_world.store.call("HEXISTS", name, field):
+                    await valkey_world.store.call("HINCRBY", name, field, -seconds)
+        await admission.sweep()
+        return {n.split(":")[-1] for n in known if await valkey_world.store.call("EXISTS", n)}
+
+    assert await looked_at_after(100) == {"over", "month", "running"}
+    assert await looked_at_after(8_000) == {"month", "running"}
+    assert await valkey_world.store.call("ZCARD", f"{prefix}:windows") == 2
+
+
 async def test_a_makers_longer_windows_outlive_the_calls_of_its_keys(valkey_world: ValkeyWorld):
     """Both are counted in one hash; a key that a key made is not held to what plans say of each."""
     month, day = requests(100, MONTH_S), requests(100)
@@ -307,6 +362,6 @@ async def test_a_makers_longer_windows_outlive_the_calls_of_its_keys(valkey_worl
     made = replace(child, principal=replace(child.principal, makers=(Maker("k"),)))
     await valkey_world.admission.admit(made)
     name = f"{valkey_world.prefix}:window:key:k"
-    assert await valkey_world.store.call("TTL", name) > MONTH_S
+    assert await valkey_world.store.call("TTL", name) == -1
     counted = await valkey_world.admission.standing((("key:k", (month, day)),))
     assert [state.used for state in counted] == [1, 2]

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from auth.idempotency import IdempotencyBook
+from auth.idempotency import Claim, IdempotencyBook
 from auth.pipeline import Pipeline
 from auth.valkey import ValkeyAdmission
 from core.errors import ModelUnavailable, StoreUnavailable
@@ -255,13 +255,41 @@ async def test_the_claim_of_a_killed_process_runs_out(once: Once):
     first = await once.post("a")
     name = next(iter(await _names(once)))
     await once.book._store.call("DEL", name)
-    await once.book._store.call("HSET", name, "fingerprint", "unknown", "owner", "the dead")
-    await once.book._store.call("PEXPIRE", name, 300)
+    seconds, micros = await once.book._store.call("TIME")
+    ends = int(seconds) * 1000 + int(micros) // 1000 + 300
+    claim = ("fingerprint", "unknown", "owner", "the dead", "until", ends)
+    await once.book._store.call("HSET", name, *claim)
     once.world.admission.once.clear()  # it charged nothing either
     assert (await once.post("a")).status_code == 409
     await asyncio.sleep(0.4)
     assert (await once.post("a")).content == first.content
     assert once.calls == 2
+
+
+async def test_a_tenant_that_keeps_too_much_loses_its_own_oldest_answers(
+    pipeline: Pipeline, prefix: str
+):
+    book = IdempotencyBook(pipeline, prefix, most_bytes=10_000)
+
+    async def answered(name: str) -> bool:
+        return (await book.claim(name, b"f", "o")).claim is Claim.ENDED
+
+    for name in ("other:1", *(f"one:{n}" for n in range(9))):
+        await book.claim(name, b"f", "o")
+        await book.keep(name, "o", b"x" * 3_000)
+    assert [await answered(f"one:{n}") for n in range(9)] == [False] * 7 + [True] * 2
+    assert await answered("other:1")
+    stored = await pipeline.call("LLEN", f"{prefix}:idempotency-kept:one")
+    assert stored == 2
+
+
+async def test_answers_whose_day_is_over_take_no_room(pipeline: Pipeline, prefix: str):
+    brief = IdempotencyBook(pipeline, prefix, keep_s=0.5, most_bytes=10_000)
+    for number in range(2):
+        await asyncio.sleep(0.6 * number)
+        await brief.claim(f"one:{number}", b"f", "o")
+        await brief.keep(f"one:{number}", "o", b"x" * 4_000)
+    assert int(await pipeline.call("GET", f"{prefix}:idempotency-bytes:one")) < 5_000
 
 
 async def test_a_secret_is_shown_once_and_kept_nowhere(once: Once):
