@@ -17,6 +17,7 @@ from graphs import patience
 from ingress.media.blobs import Blobs
 from tests.graphs.batch_world import DRAW, LONGEST, BatchWorld, line, said
 from tests.ingress.video_world import picture
+from tests.ingress.workflow_world import until
 
 pytestmark = pytest.mark.timeout(120)
 LONG = "long " * LONGEST
@@ -41,11 +42,11 @@ def _soon_settled(monkeypatch):
     monkeypatch.setattr("ingress.settling.ORPHAN_GRACE_S", 0.01)
 
 
-async def killed(world, job, index=0):
-    """The piece is begun and cut short where the model says."""
-    work = asyncio.ensure_future(world.piece(job, index))
+async def killed(world, job, answered):
+    """The first piece is begun, and cut short when so many lines were answered."""
+    work = asyncio.ensure_future(world.piece(job))
     await world.models.reached.wait()
-    await asyncio.sleep(0.2)
+    await until(lambda: world.charged == answered)
     work.cancel()
     with suppress(asyncio.CancelledError):
         await work
@@ -127,8 +128,7 @@ async def test_what_a_killed_process_was_answered_is_neither_made_nor_charged_ag
     lines = [line(n, f"{text} {n}", temperature=0.5) for n in range(6)]
     job, _ = await world.begun(lines)
     world.models.die_at = f"{text} 5"
-    await killed(world, job)
-    assert world.charged == 5
+    await killed(world, job, 5)
     world.admission.cache.clear()  # which has its own time
     result, answers, _ = await world.finished(job, [await world.piece(job)])
     assert {said(body) for body in answers.values()} == {f"{text} {n} 1" for n in range(5)} | {
