@@ -8,27 +8,26 @@ again; one that its tenant cancelled costs what was drawn.
 
 import asyncio
 import base64
-import time
 import uuid
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine
+from functools import partial
 from typing import Any
-
-import orjson
 
 from auth.admission import Admission, Settlement
 from auth.jobs import Job, JobBook, JobStatus
+from auth.media import OwnedMedia
 from auth.principal import Principal, Scope
 from core.errors import (
     CarillonError,
     LimitReached,
     ModelUnavailable,
     NotFound,
-    StoreUnavailable,
     Unavailable,
 )
+from core.model import Reply
 from core.work import NO_WORK, WorkUnits
-from graphs.patience import Patience
+from graphs.patience import Patience, patiently
+from graphs.video_events import DRAWN_SHARE, Event, Progress, completed, events_of
 from ingress.call import CachePolicy, Call
 from ingress.catalog import Catalog
 from ingress.exchange import call_of
@@ -38,12 +37,6 @@ from ingress.path import RequestPath
 from ingress.readiness import Readiness
 from ingress.settling import CLIENT_CLOSED
 
-Event = dict[str, Any]
-
-TOLD_EVERY_S = 0.5
-"""Between words on progress in a job's row."""
-DRAWN_SHARE = 0.95
-"""Progress when all steps are done and the video is yet to be encoded."""
 LONGEST_ABSENCE_S = 120.0
 """Of a model that is being replaced, before it is called all the same."""
 MOST_LOST = 3
@@ -79,18 +72,12 @@ class Videos:
 
     async def piece(self, job: Job, index: int) -> Outcome:
         """Draw it, and put it away."""
-        principal = await self._path.identify(job.caller, Scope.INFERENCE)
-        await self._media.require_room(principal)
-        await self._free_what_died(job)
-        patience = Patience(job)
-        while True:
-            try:
-                made = await self._attempt(job, principal)
-                break
-            except (LimitReached, Unavailable) as error:
-                await patience.after(error)
-                job = await self._book.read(job.id)
-        kept = await self._keep(principal, made)
+        kept = await self._taken_over(job)
+        if kept is None:
+            principal = await self._path.identify(job.caller, Scope.INFERENCE)
+            await self._media.require_room(principal)
+            await self._free_what_died(job)
+            kept = await self._drawn(job, principal)
         await self._drop_if_ended(job, kept)
         return kept
 
@@ -101,29 +88,51 @@ class Videos:
     async def ended(self, job: Job) -> None:
         """Nobody is told: callers look."""
 
-    async def _attempt(self, job: Job, principal: Principal) -> Event:
-        """One call, to its end. Its id is written down first: it may be the last that is heard."""
+    async def _drawn(self, job: Job, principal: Principal) -> Outcome:
+        """What was made, at the first attempt that comes to its end."""
+        patience = Patience(job)
+        while True:
+            try:
+                return await self._attempt(job, principal)
+            except (LimitReached, Unavailable) as error:
+                await patience.after(error)
+                job = await self._book.read(job.id)
+
+    async def _attempt(self, job: Job, principal: Principal) -> Outcome:
+        """One call, to its end. Its id is written down first: it may be the last that is heard.
+        What it made is put away before it is charged, so that nothing is drawn, or charged, twice.
+        """
         call = await self._call(job)
+        kept: Outcome = {}
+
+        async def keep(reply: Reply) -> None:
+            kept.update(await self._keep(job, principal, completed(reply.body)))
+            made = {"attempt": call.request_id, "units": reply.units.nonzero(), "outcome": kept}
+            await patiently(job, lambda: self._book.advance(job.id, DRAWN_SHARE, {"made": made}))
+
+        call.keep = keep
         await self._until_there(call.model.card.application_name)
         await self._book.advance(job.id, 0, {"attempt": call.request_id})
-        progress = _Progress(self._book, job)
+        progress = Progress(self._book, job)
         made: Event | None = None
         try:
             stream = await self._path.stream(call, job.caller, principal)
-            # To its end, which comes after what it made: then the call is settled.
+            # To its end: then the call is settled.
             async for event in events_of(stream.pieces):
                 made = event if event["type"] == "video.completed" else made
                 await progress.hear(event)
         except asyncio.CancelledError:
-            self._later(self._settle_cut_short(job, call, progress.units))
+            self._later(self._settle_cut_short(job, call, progress.units, kept))
             raise
         except Unavailable as error:
             if progress.begun:
                 await self._count_lost(job, error)
             raise
-        if made is None:
+        if not kept and made is not None:  # from the cache, where it was charged before
+            return await self._keep(job, principal, made)
+        if not kept:
             raise ModelUnavailable("the model ended without a video")
-        return made
+        return kept
 
     async def _until_there(self, application: str) -> None:
         """A model that is being replaced is waited for: calls that cannot arrive would fill the
@@ -147,14 +156,18 @@ class Videos:
             endpoint="/v1/videos",
             cache=CachePolicy(*job.request["cache"]),
             durable=True,
+            whole_or_nothing=True,
         )
 
-    async def _keep(self, principal: Principal, made: Event) -> Outcome:
-        """The files into the tenant's media; the row keeps their names."""
-        kept = {
-            variant: await self._media.put(principal, base64.b64decode(made[variant]), media_type)
-            for variant, media_type in VARIANTS.items()
-        }
+    async def _keep(self, job: Job, principal: Principal, made: Event) -> Outcome:
+        """The files into the tenant's media, as soon as the store lets; the row keeps their names.
+
+        Raises StorageFull, StoreUnavailable.
+        """
+        kept: dict[str, OwnedMedia] = {}
+        for variant, media_type in VARIANTS.items():
+            put = partial(self._media.put, principal, base64.b64decode(made[variant]), media_type)
+            kept[variant] = await patiently(job, put)
         ends = kept["video"].expires_at
         return {
             **{variant: media.hash for variant, media in kept.items()},
@@ -174,6 +187,17 @@ class Videos:
             if not await self._book.mentions(job.tenant_id, blob):
                 await self._media.discard(job.tenant_id, blob)
 
+    async def _taken_over(self, job: Job) -> Outcome | None:
+        """What a process made and put away that died, or lost a store, before it could say so. It
+        is charged now, unless it was.
+        """
+        made = job.result.get("made")
+        if made is None or made["attempt"] != job.result.get("attempt"):
+            return None
+        await self._admission.settle(_charge(made))
+        outcome: Outcome = made["outcome"]
+        return outcome
+
     async def _free_what_died(self, job: Job) -> None:
         """End the call that a killed process left behind; nothing happens if it had ended."""
         if (attempt := job.result.get("attempt")) is not None:
@@ -187,12 +211,21 @@ class Videos:
                 )
             )
 
-    async def _settle_cut_short(self, job: Job, call: Call, units: WorkUnits) -> None:
-        """Cancelled by its tenant, a video costs what was drawn; by us, nothing."""
+    async def _settle_cut_short(
+        self, job: Job, call: Call, units: WorkUnits, kept: Outcome
+    ) -> None:
+        """Cancelled by its tenant, a video costs what was drawn; by us, nothing, unless it is
+        there: whoever takes the job over has it.
+        """
         try:
-            cancelled = (await self._book.read(job.id)).status is JobStatus.CANCELLED
+            job = await self._book.read(job.id)
+            cancelled = job.status is JobStatus.CANCELLED
         except NotFound:
             cancelled = True
+        made = job.result.get("made")
+        if not cancelled and made is not None and made["attempt"] == call.request_id:
+            await self._admission.settle(_charge(made))
+            return
         await self._admission.settle(
             Settlement(
                 call.request_id,
@@ -203,6 +236,8 @@ class Videos:
                 exact=not cancelled,
             )
         )
+        if cancelled and kept:
+            await self._drop_if_ended(job, kept)
 
     async def _count_lost(self, job: Job, error: Unavailable) -> None:
         lost = job.result.get("lost", 0) + 1
@@ -216,34 +251,6 @@ class Videos:
         task.add_done_callback(self._background.discard)
 
 
-class _Progress:
-    """What a model says on the way, in the job's row, but not too often."""
-
-    def __init__(self, book: JobBook, job: Job) -> None:
-        self._book = book
-        self._job = job
-        self._next = 0.0
-        self.begun = False
-        self.units = NO_WORK
-
-    async def hear(self, event: Event) -> None:
-        if event["type"] != "video.progress":
-            return
-        self.begun = True
-        self.units = WorkUnits(**event["usage"])
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + TOLD_EVERY_S
-            done = DRAWN_SHARE * event["step"] / event["steps"]
-            with suppress(StoreUnavailable):  # the next word will do
-                await self._book.advance(self._job.id, done, {})
-
-
-async def events_of(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[Event, None]:
-    """The events of a stream, however its bytes are cut; comments are passed over."""
-    kept = b""
-    async for piece in pieces:
-        *whole, kept = (kept + piece).split(b"\n\n")
-        for text in whole:
-            for line in text.splitlines():
-                if line.startswith(b"data: "):
-                    yield orjson.loads(line[len(b"data: ") :])
+def _charge(made: dict[str, Any]) -> Settlement:
+    """Of a call whose video is there."""
+    return Settlement(made["attempt"], WorkUnits(**made["units"]))

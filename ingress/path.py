@@ -234,8 +234,10 @@ class RequestPath:
                     yield chunk.data
                     lease.units = chunk.units
                     chunk = await anext(chunks)
-            kept.append(chunk.data)
-            whole = CachedReply(b"".join(kept), _stream_type(call), chunk.units)
+                kept.append(chunk.data)
+                whole = CachedReply(b"".join(kept), _stream_type(call), chunk.units)
+                if call.keep is not None:
+                    await call.keep(Reply(whole.body, whole.units, whole.media_type))
             await self._settle(call, ask, whole, ttft_ms, chunk.device_s)
             yield chunk.data
         except (asyncio.CancelledError, GeneratorExit):

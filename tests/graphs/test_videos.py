@@ -11,9 +11,10 @@ from pydantic import SecretStr
 
 from auth.database import Database
 from auth.principal import Scope
-from core.errors import InvalidRequest, ModelUnavailable
+from core.errors import InvalidRequest, ModelUnavailable, StoreUnavailable
 from core.work import NO_WORK
-from graphs.videos import events_of
+from graphs.video_events import events_of
+from ingress.media.store import MediaStore
 from tests.ingress.test_videos_http import VIDEOS, begun, ended
 from tests.ingress.video_world import VideoWorld, pixel_ms
 
@@ -104,6 +105,66 @@ async def test_a_video_cancelled_at_the_last_moment_leaves_nothing(world, key, c
     await client.post(f"{VIDEOS}/{video['id']}/cancel")
     await world.videos.piece(job, 0)
     assert await world.stored(key) == 0
+
+
+async def test_a_store_that_fails_for_a_while_costs_no_second_drawing(world, client, monkeypatch):
+    put, failures = MediaStore.put, [StoreUnavailable("full", None, 0.01)] * 4
+
+    async def flaky(self, *arguments):
+        if failures:
+            raise failures.pop()
+        return await put(self, *arguments)
+
+    monkeypatch.setattr(MediaStore, "put", flaky)
+    video = await ended(client, (await begun(client))["id"])
+    assert video["status"] == "completed"
+    assert [(s.status_code, s.units) for s in world.settlements] == [(200, pixel_ms(64, 64, 4))]
+    assert len(world.studio.calls) == 1
+
+
+async def test_a_store_that_stays_away_leaves_the_drawing_free(world, client, monkeypatch):
+    async def away(self, *arguments):
+        raise StoreUnavailable("gone", None, 0.001)
+
+    world.runner.paused = True
+    video = await begun(client)
+    await world.database.execute("UPDATE jobs SET expires_at = now() WHERE id = $1", video["id"])
+    with monkeypatch.context() as patch:
+        patch.setattr(MediaStore, "put", away)
+        patch.setattr("graphs.patience.TRIES", 1)
+        job = await world.book.begin(video["id"])
+        with pytest.raises(StoreUnavailable):
+            await world.videos.piece(job, 0)
+    assert world.billed == NO_WORK
+    await world.runner.run(video["id"])
+    assert (await ended(client, video["id"]))["status"] == "completed"
+    assert world.billed == pixel_ms(64, 64, 4)
+
+
+@pytest.mark.parametrize("settled", [False, True])
+async def test_a_process_killed_after_the_last_step_has_the_next_one_neither_draw_nor_charge_again(
+    world, client, monkeypatch, settled
+):
+    world.runner.paused = True
+    video = await begun(client)
+    job = await world.book.begin(video["id"])
+    settle, reached = world.admission.settle, asyncio.Event()
+
+    async def killed(settlement):
+        if settled:
+            await settle(settlement)
+        reached.set()
+        await asyncio.Event().wait()
+
+    world.admission.settle = killed
+    dying = asyncio.ensure_future(world.videos.piece(job, 0))
+    await reached.wait()
+    world.admission.settle = settle
+    await world.runner.run(video["id"])
+    dying.cancel()
+    assert (await ended(client, video["id"]))["status"] == "completed"
+    assert [(s.status_code, s.units) for s in world.settlements] == [(200, pixel_ms(64, 64, 4))]
+    assert len(world.studio.calls) == 1
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
