@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from auth.idempotency import Claim, IdempotencyBook
+from auth.idempotency import Claim, Claimed, IdempotencyBook
 from auth.principal import Principal
 from core.errors import Conflict, InvalidRequest, StoreUnavailable
 from ingress.endpoint import Endpoint, Handler
@@ -71,7 +71,7 @@ class Idempotency:
         principal = await self._path.recognise(exchange.key)
         name = _name(principal, key)
         fingerprint = await _fingerprint(exchange)
-        claimed = await self._claimed(name, fingerprint, exchange.request_id)
+        claimed = await self._claimed(principal, name, (fingerprint, exchange.request_id))
         if claimed is not None:
             return _replayed(claimed)
         exchange.once = f"{name}:{fingerprint.hex()}"
@@ -86,24 +86,35 @@ class Idempotency:
         task.add_done_callback(lambda _: exchange.release())
         return await asyncio.shield(task)
 
-    async def _claimed(self, name: str, fingerprint: bytes, owner: str) -> bytes | None:
-        """None when the work is ours; else what was kept of it. Raises Conflict."""
+    async def _claimed(
+        self, principal: Principal, name: str, work: tuple[bytes, str]
+    ) -> bytes | None:
+        """None when the work is ours; else what was kept of it. Raises Conflict, LimitReached.
+
+        Args:
+            work: its fingerprint, and who would do it.
+        """
+        reply = await self._book.claim(name, *work)
+        if reply.claim is Claim.RUNNING:
+            with self._path.waiters.place(principal.tenant_id):
+                reply = await self._outcome(name, work)
+        if reply.claim is Claim.OTHER:
+            raise Conflict(f"this '{HEADER}' was used for another request", HEADER)
+        return None if reply.claim is Claim.CLAIMED else reply.kept
+
+    async def _outcome(self, name: str, work: tuple[bytes, str]) -> Claimed:
+        """What a claim says when nobody else has it any more. Raises Conflict after a while."""
         loop = asyncio.get_running_loop()
         deadline, pause_s = loop.time() + self._patience_s, FIRST_POLL_S
-        while True:
-            reply = await self._book.claim(name, fingerprint, owner)
-            if reply.claim is Claim.CLAIMED:
-                return None
-            if reply.claim is Claim.ENDED:
-                return reply.kept
-            if reply.claim is Claim.OTHER:
-                raise Conflict(f"this '{HEADER}' was used for another request", HEADER)
-            if loop.time() + pause_s > deadline:
-                raise Conflict(
-                    f"the first request with this '{HEADER}' is still being answered", HEADER, 1.0
-                )
+        while loop.time() + pause_s <= deadline:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_POLL_S)
+            reply = await self._book.claim(name, *work)
+            if reply.claim is not Claim.RUNNING:
+                return reply
+        raise Conflict(
+            f"the first request with this '{HEADER}' is still being answered", HEADER, 1.0
+        )
 
 
 class _Work:

@@ -37,6 +37,7 @@ from auth.quota import refusal
 from core.errors import (
     CarillonError,
     Forbidden,
+    LimitReached,
     ModelForbidden,
     StoreUnavailable,
     Unauthenticated,
@@ -53,6 +54,7 @@ from ingress.rendering import REFUSALS
 from ingress.settling import Settler, Settling
 from ingress.telemetry import Telemetry
 from ingress.trace import forbidden, lacking, refused, traced, unasked, undispatched
+from ingress.waiters import Waiters
 
 NO_KEY = "You didn't provide an API key: send it as `Authorization: Bearer <key>`."
 STALE_PAUSES_S = (0.0, 0.0, 0.01, 0.05, 0.2)
@@ -134,6 +136,8 @@ class RequestPath:
         self._readiness = readiness or Readiness()
         self._share_wait_s = share_wait_s
         self._purge = AnswersPurge(admission.cache_clear)
+        self.waiters = Waiters()
+        """Who waits for requests of others, whatever for: they share the places of their tenant."""
         self._asking = Asking(limits, self._prices, estimates or Estimates())
         self._settling = Settling(admission, self._ended, telemetry, renew_s)
 
@@ -276,9 +280,12 @@ class RequestPath:
         try:
             verdict = await self._admission.admit(ask)
             while isinstance(verdict, InFlight):
-                ended = await self._admission.wait(ask, self._share_wait_s)
+                with self.waiters.place(ask.principal.tenant_id):
+                    ended = await self._admission.wait(ask, self._share_wait_s)
                 ask = ask if ended else _alone(ask)
                 verdict = await self._admission.admit(ask)
+        except LimitReached as error:
+            raise unasked(error, call, ask, self._prices) from None
         except asyncio.CancelledError:
             self._settling.abandon(call, NO_WORK)
             raise

@@ -45,7 +45,7 @@ def forbidden(error: E, principal: Principal, call: Call) -> E:
 
 
 def unasked(error: E, call: Call, ask: Ask, book: PriceBook) -> E:
-    """`error` of step 3, whose store did not answer: what was asked for is known, no more."""
+    """`error` of step 3 without a verdict: what was asked for is known, no more."""
     return traced(error, "admit", **_asked(call, ask, book))
 
 

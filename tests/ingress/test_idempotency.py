@@ -22,6 +22,7 @@ from ingress.forms import read_form
 from ingress.idempotency import Idempotency
 from ingress.openai import OpenAI
 from ingress.responses import json_response
+from ingress.waiters import Waiters
 from tests.auth.servers import Valkey
 from tests.fakes.admission import EPOCH
 from tests.fakes.dispatch import KEY, principal
@@ -195,6 +196,21 @@ async def test_twenty_at_once_are_one(once: Once):
     assert {answer.content for answer in answers} == {b'{"ok":true}'}
     assert once.calls == 1
     assert once.world.used("requests") == 1
+
+
+async def test_retries_that_wait_take_only_their_tenants_places(
+    once: Once, pipeline: Pipeline, prefix: str
+):
+    once.world.path.waiters = Waiters(most=2)
+    once.world.dispatcher.gate = asyncio.Event()
+    callers = [asyncio.create_task(once.post("a")) for _ in range(3)]
+    await _until(lambda: once.world.path.waiters._waiting["t"] == 2)
+    refused = await once.post("a")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert refused.headers["retry-after-ms"] == "1000"
+    once.world.dispatcher.gate.set()
+    assert [answer.status_code for answer in await asyncio.gather(*callers)] == [200] * 3
+    assert (await once.post("a")).headers["idempotency-replayed"] == "true"
 
 
 async def test_who_waits_too_long_is_told_to_ask_again(pipeline: Pipeline, prefix: str):

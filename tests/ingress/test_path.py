@@ -26,6 +26,7 @@ from core.work import WorkUnits
 from ingress.call import CachePolicy, Call
 from ingress.catalog import Catalog
 from ingress.path import RequestPath
+from ingress.waiters import Waiters
 from tests.fakes.admission import InMemoryAdmission
 from tests.fakes.dispatch import (
     KEY,
@@ -267,6 +268,26 @@ async def test_identical_requests_in_flight_run_once():
     answers = await asyncio.gather(*callers)
     assert {answer.body for answer in answers} == {b'{"ok":true}'}
     assert len(world.dispatcher.calls) == 1
+
+
+async def test_no_tenant_fills_a_gateway_with_requests_that_wait_for_one_of_its_own():
+    world = World(principal(plan="wide"))
+    world.path.waiters = Waiters(most=2)
+    world.dispatcher.gate = asyncio.Event()
+    callers = [asyncio.create_task(world.answer(world.call())) for _ in range(3)]
+    await asyncio.sleep(0.05)
+    with pytest.raises(LimitReached) as refusal:
+        await world.answer(world.call())
+    assert (refusal.value.status_code, refusal.value.retry_after_s) == (429, 1.0)
+    other = asyncio.create_task(world.answer(world.call("another request is no waiter")))
+    callers[1].cancel()
+    await asyncio.wait(callers[1:2])
+    callers.append(asyncio.create_task(world.answer(world.call())))
+    await asyncio.sleep(0.05)
+    world.dispatcher.gate.set()
+    answers = await asyncio.gather(callers[0], *callers[2:], other)
+    assert len(answers) == 4
+    assert len(world.dispatcher.calls) == 2
 
 
 async def test_a_stream_is_settled_before_its_end_is_sent():
