@@ -19,11 +19,14 @@ from core.references import Missing, Room, TooLarge, filled, references_in
 from core.workflow import MOST_ITEMS, Instead
 from graphs.orchestrator.journal import Journal
 from graphs.orchestrator.outputs import Made, Outputs
+from graphs.orchestrator.places import Places
 from graphs.orchestrator.step_calls import StepCalls
 from graphs.orchestrator.values import NOTHING, Item, Values
 from ingress.workflow_plan import PlannedStep
 
 LONGEST_MESSAGE = 1_000
+SMALL = 2**20
+"""Characters of values that every call may hold; for more, it needs a place."""
 WORTH_A_RETRY = 500
 """Status from which another try may end otherwise."""
 NO_ITEMS = Made([])
@@ -40,6 +43,7 @@ class Surroundings:
     outputs: Outputs
     values: Values
     promises: Promises
+    places: Places
     gate: asyncio.Semaphore
     """Calls of the run that may be under way."""
 
@@ -147,6 +151,12 @@ class StepRun:
         return None
 
     async def _try(self, index: int, tries: int, item: Item | None) -> None:
+        references = [reference for _, reference in self._planned.links.references]
+        large = await self._values.are_large(references, item, SMALL)
+        async with self._around.places.one(self._around.job.tenant_id, needed=large):
+            await self._call(index, tries, item)
+
+    async def _call(self, index: int, tries: int, item: Item | None) -> None:
         document = await self._document(item)
         row = StepRow(self._step.id, StepStatus.RUNNING, index, tries)
 

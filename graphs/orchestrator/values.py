@@ -5,6 +5,7 @@ there is nothing of another run or tenant that a reference could name.
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,14 @@ from core.errors import NotFound
 from core.references import Missing, Path, Reference, Room, as_text, walked
 from graphs.orchestrator.outputs import Made, Outputs
 from ingress.media.store import MediaStore
-from ingress.workflow_media import is_media, media_object, media_value, named_media
+from ingress.workflow_media import (
+    FACTS,
+    base64_length,
+    is_media,
+    media_object,
+    media_value,
+    named_media,
+)
 
 NOTHING = Made()
 
@@ -71,6 +79,43 @@ class Values:
             if reference.text not in found:
                 found[reference.text] = await self._value(reference, item, room)
         return found
+
+    async def are_large(
+        self, references: Iterable[Reference], item: Item | None, small: int
+    ) -> bool:
+        """Whether values may take more than `small` characters. No file is read for that; where
+        one has to be, to know, they may.
+        """
+        size = 0
+        for reference in {each.text: each for each in references}.values():
+            with suppress(Missing):  # it is told of when the value is asked for
+                found = await self._size(reference, item)
+                size += small + 1 if found is None else found
+            if size > small:
+                return True
+        return False
+
+    async def _size(self, reference: Reference, item: Item | None) -> int | None:
+        """About how many characters a value has; None when a file has to be read to know."""
+        if reference.root == "media":
+            name, *rest = reference.path
+            return await self._encoded_size(str(name), tuple(rest), reference)
+        if reference.root == "steps" and self._is_put_away(self._of(reference).made):
+            return None
+        value, rest = await self._walked(reference, item)
+        if not is_media(value):
+            return len(as_text(value))
+        return await self._encoded_size(value["id"], tuple(rest), reference)
+
+    async def _encoded_size(self, name: str, rest: Path, reference: Reference) -> int:
+        if rest and rest[0] in FACTS:
+            return 0
+        # What an object says of its size may be somebody's invention.
+        media = await named_media(self._media, self._tenant_id, name, reference)
+        return base64_length(media.bytes)
+
+    def _is_put_away(self, made: Made | tuple[Made, ...]) -> bool:
+        return any(each.blob for each in (made if isinstance(made, tuple) else (made,)))
 
     async def told(self, reference: Reference, room: Room) -> Any:
         """A value as users are told it: media by their objects; null of steps that did not run.

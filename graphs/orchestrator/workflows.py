@@ -19,6 +19,7 @@ from core.workflow import Workflow
 from graphs.orchestrator.execution import AT_ONCE, Execution
 from graphs.orchestrator.journal import Journal
 from graphs.orchestrator.outputs import Outputs
+from graphs.orchestrator.places import Places
 from graphs.orchestrator.step_calls import StepCalls
 from graphs.orchestrator.step_run import Surroundings
 from graphs.orchestrator.values import Values
@@ -60,6 +61,7 @@ class Workflows:
         self._queue = queue
         self._calls = StepCalls(path, admission, media, versions)
         self._outputs = Outputs(media)
+        self._places = Places()
         self._running: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def plan(self, job: Job) -> int:
@@ -97,6 +99,7 @@ class Workflows:
         )
         around = Surroundings(
             *(job, journal, self._calls, self._outputs, values, self._promises),
+            self._places,
             asyncio.Semaphore(AT_ONCE),
         )
 

@@ -16,6 +16,7 @@ from core.errors import CarillonError, Conflict, InvalidRequest, ModelUnavailabl
 from core.references import Room
 from core.work import NO_WORK
 from core.workflow import Retry
+from graphs.orchestrator.places import SHARE, Places
 from tests.ingress.workflow_world import (
     BEEP,
     PICTURE,
@@ -233,6 +234,46 @@ async def test_media_that_are_too_much_for_a_request_are_not_read(world, key, cl
     run = await ran(client, say("a", "x"), outputs={"all": one})
     assert run["error"]["message"].startswith("'outputs': with its values")
     assert not reads
+
+
+async def test_few_large_requests_are_in_memory_at_once_and_small_ones_do_not_wait(
+    world, key, client
+):
+    who = await world.identifier.identify(key)
+    media = await world.store.put(who, b"x" * 2**20, "image/png")
+    gate = asyncio.Event()
+    world.models.held = {"large": gate}
+    text = f"large:${{item}}${{media.{media.hash}}}"
+    run = await begun(client, say("l", text, map=list(range(6))))
+    await until(lambda: world.models.under_way == SHARE)
+    small = await ran(client, say("s", f"has ${{media.{media.hash}.bytes}}"))
+    assert small["status"] == "completed"
+    await asyncio.sleep(0.1)
+    assert world.models.under_way == SHARE
+    gate.set()
+    assert (await ended(client, run))["status"] == "completed"
+    assert world.models.most_at_once <= SHARE + 1
+
+
+async def test_a_tenant_has_half_of_the_places():
+    places, held = Places(4, 2), []
+
+    async def hold(tenant):
+        async with places.one(tenant, needed=True):
+            held.append(tenant)
+            await asyncio.sleep(60)
+
+    tasks = [asyncio.create_task(hold(tenant)) for tenant in "aaaaabbbc"]
+    await asyncio.sleep(0.01)
+    assert sorted(held) == ["a", "a", "b", "b"]
+    tasks[0].cancel()
+    await asyncio.sleep(0.01)
+    assert len(held) == 5
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(1), places.one("d", needed=True):
+        pass
 
 
 async def test_a_long_list_of_large_outputs_is_not_read_whole(world, client, monkeypatch):
