@@ -98,8 +98,8 @@ class Values:
     async def _size(self, reference: Reference, item: Item | None) -> int | None:
         """About how many characters a value has; None when a file has to be read to know."""
         if reference.root == "media":
-            name, *rest = reference.path
-            return await self._encoded_size(str(name), tuple(rest), reference)
+            name, *facts = reference.path
+            return await self._encoded_size(str(name), tuple(facts), reference)
         if reference.root == "steps" and self._is_put_away(self._of(reference).made):
             return None
         value, rest = await self._walked(reference, item)
