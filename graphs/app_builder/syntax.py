@@ -83,7 +83,11 @@ def _sql_faults(path: str, text: str, dialect: Dialect) -> list[Fault]:
     import sqlglot
     from sqlglot.errors import ErrorLevel, ParseError, TokenError
 
+    from graphs.sql_assist.statement import too_chained
+
     try:
+        if too_chained(text, sqlglot.tokenize(text, dialect=SQLGLOT[dialect])):
+            return [Fault(path, TOO_DEEP)]
         statements = sqlglot.parse(text, dialect=SQLGLOT[dialect], error_level=ErrorLevel.RAISE)
     except ParseError as error:
         return [

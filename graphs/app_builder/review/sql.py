@@ -15,7 +15,11 @@ def findings(path: str, text: str) -> Iterator[Finding]:
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
 
+    from graphs.sql_assist.statement import too_chained
+
     try:
+        if too_chained(text, sqlglot.tokenize(text)):
+            return
         statements = sqlglot.parse(text)
     except (SqlglotError, RecursionError):
         return

@@ -102,6 +102,14 @@ async def test_an_app_has_files_and_a_schema_in_its_dialect(framework):
     assert (body["planner"], body["writer"]) == ("rules", "templates")
 
 
+@pytest.mark.parametrize("framework", ["react", "vue"])
+@pytest.mark.parametrize("word", ["class", "default", "package"])
+async def test_a_word_of_javascript_is_a_name_like_others(word, framework):
+    request = AppRequest(description=f"Lessons have {word} and new.", framework=framework)
+    body = await built(builder(), request)  # which raises where a file does not parse
+    assert body["plan"]["entities"][0]["fields"][0]["name"] == word
+
+
 async def test_the_same_request_is_the_same_answer():
     one, other = [await built(builder(), AppRequest(description=TASKS)) for _ in range(2)]
     assert one == other

@@ -1,7 +1,10 @@
 """Trees that may be given away, and files that are what their names say."""
 
+import time
+
 import pytest
 
+from graphs.app_builder.review.sql import findings
 from graphs.app_builder.syntax import MOST_FAULTS, file_faults, syntax_faults
 from graphs.app_builder.tree import MAX_FILE_BYTES, path_fault, tree_faults
 
@@ -132,3 +135,11 @@ def test_what_is_nested_without_end_is_a_fault_and_no_crash(path, text):
     assert len(faults) <= MOST_FAULTS
     if path != "a.html":  # its elements need no end
         assert faults
+
+
+def test_subscripts_without_end_are_refused_and_reviewed_at_once():
+    started = time.process_time()
+    text = "SELECT a" + "[1]" * 40_000
+    assert "nested too deeply" in file_faults("a.sql", text)[0].message
+    assert not list(findings("a.sql", text))
+    assert time.process_time() - started < 3

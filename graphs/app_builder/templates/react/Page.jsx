@@ -11,8 +11,8 @@ export default function «page»({ store }) {
 «?references»  };
   const row = store.tables.«table».find((each) => each.id === open.id);
   const back = () => setOpen({ as: "all" });
-«?delete»  const remove = ({ id, «heading» }) => {
-«?delete»    if (window.confirm(`Delete ${«heading»}?`)) store.remove("«table»", id);
+«?delete»  const remove = (gone) => {
+«?delete»    if (window.confirm(`Delete ${gone.«heading»}?`)) store.remove("«table»", gone.id);
 «?delete»    back();
 «?delete»  };
 
