@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from auth.accounts import PlainText
 from auth.usage import By
 from core.rag import DEFAULT_COLLECTION
 from ingress.paging import AscendingPage, Page
@@ -32,7 +33,7 @@ class DailyQuery(PeriodQuery):
 class FileListQuery(Page):
     """A page of files of one purpose."""
 
-    purpose: str | None = None
+    purpose: PlainText | None = None
 
 
 class AppListQuery(Page):

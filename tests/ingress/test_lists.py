@@ -102,3 +102,8 @@ async def test_a_page_has_1_to_100_items(world):
         for path in (*BOTH_ORDERS, *ASCENDING):
             for limit in ("0", "101", "-1", "many", ""):
                 assert await refusal(client, path, limit=limit) == "limit"
+
+
+async def test_a_purpose_that_no_file_can_have_is_refused_by_name(client):
+    assert await refusal(client, "/v1/files", purpose="\x00") == "purpose"
+    assert (await client.get("/v1/files", params={"purpose": "other"})).json()["data"] == []
