@@ -74,6 +74,24 @@ async def test_a_small_tenant_finds_all_of_its_own_among_many(
     assert names(await store.query(big, crowd[7], 1)) == ["crowd"]
 
 
+async def test_words_that_stand_together_as_in_the_question_count_for_more(
+    store: VectorStore, tenants: tuple[str, str]
+):
+    scope = Scope(tenants[0], "docs")
+    texts = {
+        "apart": "The tower of the old church was built by monks; a bell rings there at noon.",
+        "close": "The bell tower of the old church was built by monks; it rings there at noon.",
+    }
+    chance = random_vectors(len(texts), 3)
+    passages = [
+        (Passage(name, 0, text), v) for (name, text), v in zip(texts.items(), chance, strict=True)
+    ]
+    await put(store, scope, *passages)
+    assert names(await store.query_text(scope, "who built the bell tower?", 5))[0] == "close"
+    assert names(await store.query_text(scope, "bell", 5)) == ["apart", "close"]
+    assert sorted(names(await store.query_text(scope, "tower, bell & 'x'!", 5))) == sorted(texts)
+
+
 async def test_a_large_collection_is_searched_by_its_index(
     store: VectorStore, tenants: tuple[str, str], database: Database
 ):
