@@ -81,7 +81,7 @@ class Plan:
     key_storage_bytes: int | None = None
     """Media that each of its keys may keep."""
     retention_days: int | None = None
-    """How long media are kept; None is until they are deleted."""
+    """How long media, and runs that have ended, are kept; None is until they are deleted."""
     strict: bool = False
     """Whether the most that a request may take is reserved, and not what is usual."""
     weight: int = 1
