@@ -4,12 +4,17 @@ Place in the path: inside the app builder, under `syntax` and the reviews. The g
 builder's spec and must not load them.
 """
 
+import time
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from tree_sitter import Language, Tree
+    from tree_sitter import Language, Parser, Tree
 
+LONGEST_S = 3.0
+"""For one part. Real files take milliseconds; what nobody closes takes the square of its length."""
+SHORT = 2**13
+"""Bytes that take no time, whatever they are."""
 Grammar = Literal["javascript", "typescript", "tsx", "html", "css"]
 BY_END: dict[str, Grammar] = {
     "js": "javascript",
@@ -43,8 +48,33 @@ def language(grammar: Grammar) -> "Language":
     return Language(makers[grammar]())
 
 
+class TooLongError(ValueError):
+    """Reading a part took longer than any file is worth."""
+
+
 def parsed(grammar: Grammar, source: bytes) -> "Tree":
-    """The syntax tree; what cannot be parsed is an error node in it."""
+    """The syntax tree; what cannot be parsed is an error node in it. Raises TooLongError."""
     from tree_sitter import Parser
 
-    return Parser(language(grammar)).parse(source)
+    parser = Parser(language(grammar))
+    if len(source) > SHORT:
+        _require_end(parser, source)
+    return parser.parse(source)
+
+
+def _require_end(parser: "Parser", source: bytes) -> None:
+    """Raise TooLongError unless it is parsed in time.
+
+    Only a source that is read piece by piece can be left, and its tree does not know its text.
+    """
+    until = time.monotonic() + LONGEST_S
+    try:
+        parser.parse(
+            lambda offset, _: source[offset : offset + SHORT],
+            encoding="utf8",
+            progress_callback=lambda *_: time.monotonic() > until,
+        )
+    except ValueError as error:
+        raise TooLongError from error
+    finally:
+        parser.reset()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from core.apps import Dialect
 from graphs.app_builder.faults import Fault
-from graphs.app_builder.grammars import parsed
+from graphs.app_builder.grammars import TooLongError, parsed
 from graphs.app_builder.sources import Part, parts_of, walk
 
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ def file_faults(path: str, text: str, dialect: Dialect = "postgresql") -> list[F
         check = _json_faults
     elif path.endswith(".sql"):
         return _sql_faults(path, text, dialect)[:MOST_FAULTS]
-    return list(islice(check(path, text), MOST_FAULTS))
+    try:
+        return list(islice(check(path, text), MOST_FAULTS))
+    except TooLongError:
+        return [Fault(path, TOO_DEEP)]
 
 
 def _grammar_faults(path: str, text: str) -> Iterator[Fault]:

@@ -6,9 +6,10 @@ model says of the code comes from elsewhere (`graphs.app_builder.author`).
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 
-from graphs.app_builder.grammars import parsed
+from graphs.app_builder.grammars import TooLongError, parsed
 from graphs.app_builder.review import javascript, markup, python, sql
 from graphs.app_builder.review.findings import ORDER, Finding, Severity
 from graphs.app_builder.review.secrets import secrets
@@ -56,8 +57,9 @@ def _of_file(path: str, text: str) -> Iterator[Finding]:
         yield Finding("syntax-error", Severity.HIGH, path, fault.line, fault.column, fault.message)
     if path.lower().endswith(".sql"):
         yield from sql.findings(path, text)
-    for part in parts_of(path, text):
-        yield from _of_part(path, text, part, whole=not faults)
+    with suppress(TooLongError):  # which is a fault already
+        for part in parts_of(path, text):
+            yield from _of_part(path, text, part, whole=not faults)
 
 
 def _of_part(path: str, text: str, part: Part, *, whole: bool) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from graphs.app_builder.review import review
 from graphs.app_builder.review.sql import findings
 from graphs.app_builder.syntax import MOST_FAULTS, file_faults, syntax_faults
 from graphs.app_builder.tree import MAX_FILE_BYTES, path_fault, tree_faults
@@ -143,3 +144,12 @@ def test_subscripts_without_end_are_refused_and_reviewed_at_once():
     assert "nested too deeply" in file_faults("a.sql", text)[0].message
     assert not list(findings("a.sql", text))
     assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize("path", ["a.html", "a.vue"])
+def test_what_a_grammar_takes_minutes_for_is_left_after_seconds(path):
+    started = time.process_time()
+    text = "<!--" * 32_000
+    assert "nested too deeply" in file_faults(path, text)[0].message
+    assert "syntax-error" in [finding.rule for finding in review({path: text})]
+    assert time.process_time() - started < 30
