@@ -200,7 +200,7 @@ async def test_who_speaks_interrupts_the_answer():
 async def test_a_response_that_is_cancelled_stops_the_models_and_is_billed_to_there():
     async with served(word_ms=20) as gateway:
         async with gateway.connected() as connection:
-            await connection.conversation.item.create(item=message("word " * 90))
+            await connection.conversation.item.create(item=message("word " * 40))
             await connection.response.create()
             await until(connection, "response.output_audio_transcript.delta")
             await connection.response.cancel()
