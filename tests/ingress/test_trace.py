@@ -35,7 +35,7 @@ SMALL = Plan(
     "small",
     (
         Window(Meter.REQUESTS, MINUTE_S, 4),
-        Window(Meter.TOKENS, DAY_S, 100),
+        Window(Meter.TOKENS, DAY_S, 200),
         Window(Meter.MONEY, DAY_S, 10**9),
     ),
     user_windows=(Window(Meter.REQUESTS, MINUTE_S, 3),),
@@ -122,7 +122,7 @@ async def test_a_request_too_large_shows_its_units_and_price(gateway: Traced):
     assert (limit["scope"], limit["meter"], limit["limit"], limit["used"]) == (
         "tenant",
         "tokens",
-        100,
+        200,
         0,
     )
     assert limit["asked"] == trace["bound"]["input_tokens"] + 500
