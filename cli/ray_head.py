@@ -183,6 +183,8 @@ class RayHead:
             # are a tenth of a core on an idle laptop.
             "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
             "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "5000",
+            # Engines leave sockets behind: here they go with the short directory, not into /tmp.
+            "VLLM_RPC_BASE_PATH": str(haproxy.parent),
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_proxy),
             "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
