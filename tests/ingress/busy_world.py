@@ -57,7 +57,7 @@ class Running:
 
     def __await__(self):
         yield from self.end.__await__()
-        return Reply(b'{"ok":true}', WorkUnits(input_tokens=1, output_tokens=1))
+        return Reply(b'{"ok":true}', WorkUnits(input_tokens=50, output_tokens=1))
 
     async def __anext__(self) -> Chunk:
         self._left -= 1
@@ -97,8 +97,14 @@ class Model:
 
 
 class Busy:
-    def __init__(self, http: httpx.AsyncClient, admission: InMemoryAdmission, model: Model):
-        self.http, self.admission, self.model = http, admission, model
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        admission: InMemoryAdmission,
+        model: Model,
+        watch: "QuietWatch",
+    ):
+        self.http, self.admission, self.model, self.watch = http, admission, model, watch
         self.readiness = Readiness()
         self.dispatcher: ServeDispatcher
         self._posted = 0
@@ -110,6 +116,12 @@ class Busy:
         headers = {"authorization": f"Bearer ck-{tenant}"}
         return asyncio.create_task(self.http.post(CHAT, json=body, headers=headers))
 
+    async def queue_of(self, count: int):
+        """Until so many wait for their turn, however slow the machine is."""
+        async with asyncio.timeout(30):
+            while self.watch.count < count:
+                await settle()
+
 
 async def settle():
     """Let everything that can go on go on."""
@@ -119,7 +131,11 @@ async def settle():
 
 
 class QuietWatch(SilentTelemetry):
-    def waiting(self, model, count): ...
+    count = 0
+
+    def waiting(self, model, count):
+        self.count = count
+
     def waited(self, model, wait_ms): ...
 
 
@@ -136,6 +152,6 @@ async def busy_world(monkeypatch, at_once: int, queue: int, replicas: int = 1) -
     application = Application(OpenAI(path, Catalog([CARD])).endpoints(), "test")
     transport = httpx.ASGITransport(application)
     async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=30) as http:
-        busy = Busy(http, admission, model)
+        busy = Busy(http, admission, model, telemetry)
         busy.readiness, busy.dispatcher = readiness, dispatcher
         yield busy

@@ -52,9 +52,9 @@ async def test_one_request_is_served_after_one_service_time_and_not_after_the_20
 
 async def test_a_plan_of_more_weight_gets_more_while_both_wait(busy):
     tasks = [busy.post("loud") for _ in range(60)]
-    await settle()
+    await busy.queue_of(56)
     tasks += [busy.post("big") for _ in range(60)]
-    await settle()
+    await busy.queue_of(116)
     await finish(busy, tasks)
     assert busy.model.seen[4:60].count("big") >= 50
 

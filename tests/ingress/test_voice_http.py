@@ -66,7 +66,7 @@ async def test_bare_sound_comes_with_its_words_in_headers(client):
 
 
 async def test_a_long_text_in_a_header_is_cut_by_whole_characters(client):
-    asked = {"text": "\u00fc" * 60 + ". " + "\u00fc" * 400, "output": "audio", "format": "pcm"}
+    asked = {"text": "\u00fc" * 60 + ". " + "\u00fc" * 300, "output": "audio", "format": "pcm"}
     response = await client.post("/voice", json=asked)
     told = unquote(response.headers["x-voice-text"], errors="strict")
     assert asked["text"].startswith(told)
