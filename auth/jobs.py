@@ -43,8 +43,13 @@ BRIEF = """
         jsonb_build_object('resumed', coalesce(result -> 'resumed', '0')) AS result
 """
 """Of runs of workflows: without what they were given and what they made, which may be megabytes."""
-BRIEF_NEWEST_FIRST = NEWEST_FIRST.replace("SELECT *", BRIEF, 1)
-BRIEF_OLDEST_FIRST = OLDEST_FIRST.replace("SELECT *", BRIEF, 1)
+PAGES = {
+    (False, False): NEWEST_FIRST,
+    (False, True): OLDEST_FIRST,
+    (True, False): NEWEST_FIRST.replace("SELECT *", BRIEF, 1),
+    (True, True): OLDEST_FIRST.replace("SELECT *", BRIEF, 1),
+}
+"""By whether they are brief, and whether the oldest come first."""
 MENTIONED = """
     SELECT 1 FROM jobs WHERE tenant_id = $1
     AND (request -> 'blobs' ? $2 OR result -> 'blobs' ? $2)
@@ -152,37 +157,17 @@ class JobBook:
         limit: int,
         *,
         oldest_first: bool = False,
+        brief: bool = False,
     ) -> Page[Job]:
-        """A tenant's jobs of one kind."""
-        limit = page_size(limit)
-        rows = await self._database.of(tenant_id).fetch(
-            OLDEST_FIRST if oldest_first else NEWEST_FIRST,
-            tenant_id,
-            kind,
-            after and known_id(after),
-            limit + 1,
-        )
-        return Page(tuple(job_of(row) for row in rows[:limit]), len(rows) > limit)
+        """A tenant's jobs of one kind.
 
-    async def brief_page(
-        self,
-        tenant_id: str,
-        kind: str,
-        after: str | None,
-        limit: int,
-        *,
-        oldest_first: bool = False,
-    ) -> Page[Job]:
-        """The same of runs of workflows: of their requests the name and metadata alone, of their
-        results how often they were resumed.
+        Args:
+            brief: for runs of workflows: of their requests the name and metadata alone, of their
+                results how often they were resumed.
         """
         limit = page_size(limit)
         rows = await self._database.of(tenant_id).fetch(
-            BRIEF_OLDEST_FIRST if oldest_first else BRIEF_NEWEST_FIRST,
-            tenant_id,
-            kind,
-            after and known_id(after),
-            limit + 1,
+            PAGES[brief, oldest_first], tenant_id, kind, after and known_id(after), limit + 1
         )
         return Page(tuple(job_of(row) for row in rows[:limit]), len(rows) > limit)
 

@@ -137,8 +137,13 @@ class WorkflowEndpoints:
     async def list(self, exchange: Exchange) -> Response:
         principal = await self._principal(exchange)
         asked = page_of(exchange)
-        page = await self._book.brief_page(
-            principal.tenant_id, KIND, asked.after, asked.limit, oldest_first=asked.oldest_first
+        page = await self._book.page(
+            principal.tenant_id,
+            KIND,
+            asked.after,
+            asked.limit,
+            oldest_first=asked.oldest_first,
+            brief=True,
         )
         runs = [run_summary(job) for job in page.items]
         return json_response(listing(runs, has_more=page.has_more))

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from core.model import ModelCard
-from core.settings import ROOT, SecretReference
+from core.settings import ROOT
 from core.settings import parse as parse_settings
 from graphs.app_builder import AppBuilder, AppBuilderSettings
 from graphs.app_builder.review import review
@@ -15,7 +15,6 @@ from tests.auth.servers import Valkey
 from tests.docs.sources import table_rows
 from tests.docs.test_accounts_page import BASE, understood
 from tests.graphs.app_builder.test_review import BAD
-from tests.ingress.identity import world as worlds
 from tests.ingress.test_apps_http import Building
 from tests.ingress.whole_gateway import whole_gateway
 
@@ -33,12 +32,7 @@ def commands() -> list[str]:
 async def test_the_commands_of_the_page_work_in_their_order(
     database_url: str, valkey_server: Valkey, tmp_path, monkeypatch
 ):
-    pepper = tmp_path / "pepper"
-    pepper.write_text(worlds.PEPPER.get_secret_value())
-    reference = SecretReference(f"file:{pepper}")
-    async with whole_gateway(
-        database_url, valkey_server.url, "the-apps-page", reference, tmp_path / "media"
-    ) as whole:
+    async with whole_gateway(database_url, valkey_server.url, tmp_path) as whole:
         monkeypatch.setattr(whole.dispatcher, "answer", Building().answer)
         owner = await whole.world.owner()
         known: dict[str, str] = {"BASE": BASE, "KEY": owner["access_token"]}

@@ -3,16 +3,13 @@
 import io
 import json
 import re
-import secrets
 import zipfile
 
 import pytest
 
 from auth import apps as book
-from core.settings import SecretReference
 from graphs.app_builder import AppBuilder, AppBuilderSettings
 from tests.auth.servers import Valkey
-from tests.ingress.identity import world as worlds
 from tests.ingress.test_http import error_of
 from tests.ingress.whole_gateway import whole_gateway
 
@@ -34,13 +31,7 @@ class Building:
 
 @pytest.fixture
 async def whole(database_url: str, valkey_server: Valkey, tmp_path):
-    pepper = tmp_path / "pepper"
-    pepper.write_text(worlds.PEPPER.get_secret_value())
-    prefix = f"test-{secrets.token_hex(4)}"
-    reference = SecretReference(f"file:{pepper}")
-    async with whole_gateway(
-        database_url, valkey_server.url, prefix, reference, tmp_path / "media"
-    ) as whole:
+    async with whole_gateway(database_url, valkey_server.url, tmp_path) as whole:
         yield whole
 
 

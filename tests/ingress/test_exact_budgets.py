@@ -6,7 +6,6 @@ back until everybody has asked.
 
 import asyncio
 import base64
-import secrets
 from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,10 +16,8 @@ import pytest
 
 from auth.prices import PriceBook
 from core.model import Chunk, Reply
-from core.settings import SecretReference
 from core.work import WorkUnits
 from tests.auth.servers import Valkey
-from tests.ingress.identity import world as worlds
 from tests.ingress.test_audio_http import SOUND
 from tests.ingress.whole_gateway import Whole, whole_gateway
 
@@ -66,16 +63,7 @@ BUDGETS = [
 
 @pytest.fixture
 async def whole(database_url: str, valkey_server: Valkey, tmp_path):
-    pepper = tmp_path / "pepper"
-    pepper.write_text(worlds.PEPPER.get_secret_value())
-    async with whole_gateway(
-        database_url,
-        valkey_server.url,
-        f"test-{secrets.token_hex(4)}",
-        SecretReference(f"file:{pepper}"),
-        tmp_path / "media",
-        PRICES,
-    ) as whole:
+    async with whole_gateway(database_url, valkey_server.url, tmp_path, PRICES) as whole:
         yield whole
 
 

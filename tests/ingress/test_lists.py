@@ -1,11 +1,7 @@
 """Lists over HTTP: pages in the order that was asked for, and clear errors for what is no page."""
 
-import secrets
-
 import pytest
 
-from core.settings import SecretReference
-from tests.ingress.identity import world as worlds
 from tests.ingress.whole_gateway import whole_gateway
 
 BOTH_ORDERS = (
@@ -30,15 +26,7 @@ LINES = b'{"custom_id":"1","method":"POST","url":"/v1/chat/completions","body":{
 
 @pytest.fixture
 async def world(database_url, valkey_server, tmp_path):
-    pepper = tmp_path / "pepper"
-    pepper.write_text(worlds.PEPPER.get_secret_value())
-    async with whole_gateway(
-        database_url,
-        valkey_server.url,
-        f"test-{secrets.token_hex(4)}",
-        SecretReference(f"file:{pepper}"),
-        tmp_path / "media",
-    ) as whole:
+    async with whole_gateway(database_url, valkey_server.url, tmp_path) as whole:
         yield whole.world
 
 

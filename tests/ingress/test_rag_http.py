@@ -1,6 +1,5 @@
 """RAG over HTTP: whose documents are asked for, what is reserved, what the cache forgets."""
 
-import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +9,10 @@ import pytest
 from auth.document_writes import Begun, DocumentWrites, NewDocument
 from auth.plans import read_plans
 from core.model import Reply
-from core.settings import ROOT, SecretReference
+from core.settings import ROOT
 from core.work import WorkUnits
 from tests.auth.servers import Valkey
 from tests.fakes.dispatch import ScriptedDispatcher
-from tests.ingress.identity import world as worlds
 from tests.ingress.whole_gateway import Whole, whole_gateway
 
 READING = {
@@ -90,18 +88,9 @@ class Tenant:
 
 @pytest.fixture
 async def tenant(database_url: str, valkey_server: Valkey, tmp_path):
-    pepper = tmp_path / "pepper"
-    pepper.write_text(worlds.PEPPER.get_secret_value())
-    prefix = f"test-{secrets.token_hex(4)}"
-    reference = SecretReference(f"file:{pepper}")
     dispatcher = Listening()
     async with whole_gateway(
-        database_url,
-        valkey_server.url,
-        prefix,
-        reference,
-        tmp_path / "media",
-        dispatcher=dispatcher,
+        database_url, valkey_server.url, tmp_path, dispatcher=dispatcher
     ) as whole:
         owner = await whole.world.owner()
         shown = await whole.world.get("/v1/tenants/me", owner["access_token"])

@@ -15,7 +15,6 @@ from auth.apps import AppBook, new_deployment_id
 from auth.database import Database
 from auth.document_writes import DocumentWrites, NewDocument
 from auth.gallery import GalleryBook, NewItem
-from core.settings import SecretReference
 from tests.auth.servers import Valkey
 from tests.ingress.identity import world as worlds
 from tests.ingress.identity.world import CHAT
@@ -134,16 +133,7 @@ def told(response, *values: str) -> tuple[int, str]:
 @pytest.fixture
 async def tenants(database_url: str, valkey_server: Valkey, tmp_path, monkeypatch):
     monkeypatch.setattr("ingress.cluster._nodes", list)
-    pepper = tmp_path / "pepper"
-    pepper.write_text(worlds.PEPPER.get_secret_value())
-    prefix = f"test-{secrets.token_hex(4)}"
-    async with whole_gateway(
-        database_url,
-        valkey_server.url,
-        prefix,
-        SecretReference(f"file:{pepper}"),
-        tmp_path / "media",
-    ) as whole:
+    async with whole_gateway(database_url, valkey_server.url, tmp_path) as whole:
         world = whole.world
         a, b = await world.owner(), await world.owner()
         viewer = await world.invited("viewer", b["access_token"])

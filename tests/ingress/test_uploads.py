@@ -1,13 +1,10 @@
 """Whatever path a large body comes by, it is not read while there is no room for it."""
 
 import re
-import secrets
 
 import pytest
 
-from core.settings import SecretReference
 from ingress.uploads import SMALL_BODY, WITHOUT_BODY, largest_body
-from tests.ingress.identity import world as worlds
 from tests.ingress.whole_gateway import whole_gateway
 
 BIG = 2 * SMALL_BODY
@@ -26,15 +23,7 @@ class Body:
 
 @pytest.fixture
 async def gateway(database_url, valkey_server, tmp_path):
-    pepper = tmp_path / "pepper"
-    pepper.write_text(worlds.PEPPER.get_secret_value())
-    async with whole_gateway(
-        database_url,
-        valkey_server.url,
-        f"test-{secrets.token_hex(4)}",
-        SecretReference(f"file:{pepper}"),
-        tmp_path / "media",
-    ) as whole:
+    async with whole_gateway(database_url, valkey_server.url, tmp_path) as whole:
         key = (await whole.world.owner())["access_token"]
         yield whole.world, (await whole.world.identifier.identify(key)).tenant_id, key
 

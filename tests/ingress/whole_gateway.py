@@ -3,6 +3,7 @@
 The route table is the one that is served (`ingress.routes`), for the models of `serve_config.yaml`.
 """
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -84,13 +85,14 @@ class Whole:
 async def whole_gateway(
     database_url: str,
     valkey_url: str,
-    prefix: str,
-    pepper: SecretReference,
-    media: Path,
+    directory: Path,
     prices: PriceBook | None = None,
     dispatcher: ScriptedDispatcher | None = None,
 ) -> AsyncIterator[Whole]:
-    """One gateway replica."""
+    """One gateway replica, which has its own part of the stores and its files in `directory`."""
+    prefix, media = f"test-{secrets.token_hex(4)}", directory / "media"
+    (directory / "pepper").write_text(worlds.PEPPER.get_secret_value())
+    pepper = SecretReference(f"file:{directory / 'pepper'}")
     async with worlds.world(database_url, valkey_url, prefix, pepper) as world:
         plans = read_plans(ROOT / "plans.yaml")
         prices, dispatcher = prices or PriceBook(), dispatcher or ScriptedDispatcher()

@@ -9,10 +9,10 @@ ROLE = "carillon_tenant"
 TENANT = "nullif(current_setting('carillon.tenant', true), '')"
 INDEXED = (256, 384, 512, 768, 1024, 1536, 2048, 3072)
 """Lengths of vectors that have an index. `graphs/rag/postgresql.py` has the same."""
-PER_WORD = 400
+PER_WORD = 1_000
 """Passages looked at for each word: one that more have is common, and says little."""
 RANKED = 100
-SIZE = 2_000
+SIZE = 5_000
 """A collection is counted up to here to weigh how rare a word is."""
 MAX_WORDS = 32
 
@@ -81,8 +81,7 @@ def _by_words() -> str:
 
     First each word gives the passages that have it, and all words together those that have all.
     The best by how rare the words are that they have, as of BM25, are then ranked by how often and
-    in how long a text they have them. Joined to nothing, a passage's words are unpacked once and
-    not again for each word that is asked for.
+    in how long a text they have them.
     """
     return f"""
         CREATE FUNCTION rag_passages_by_words(
@@ -131,18 +130,15 @@ def _by_words() -> str:
                 GROUP BY hits.number
                 ORDER BY sum(weight) DESC, hits.number
                 LIMIT greatest({RANKED}, in_limit)
-            ),
-            texts AS MATERIALIZED (
-                SELECT p.number, p.words || '' AS words
-                FROM best JOIN rag_passages p USING (number)
             )
-            SELECT texts.number, sum(weight * ts_rank(texts.words, words.query, 1)) AS score
-            FROM texts
+            SELECT p.number, sum(weight * ts_rank(p.words, words.query, 1)) AS score
+            FROM best
+            JOIN rag_passages p USING (number)
             CROSS JOIN words
             JOIN weights USING (lexeme)
             WHERE lexeme <> ''
-            GROUP BY texts.number
-            ORDER BY score DESC, texts.number
+            GROUP BY p.number
+            ORDER BY score DESC, p.number
             LIMIT in_limit;
         END
         """  # noqa: S608  # ours

@@ -19,7 +19,7 @@ def upgrade() -> None:
             tries integer NOT NULL DEFAULT 0,
             request_id text,
             cache text,
-            output json,
+            output jsonb,
             blob text,
             error_code text,
             error_message text,
@@ -32,10 +32,6 @@ def upgrade() -> None:
     )
     op.execute("COMMENT ON COLUMN workflow_steps.item IS 'Of a step over a list; -1 is the step'")
     op.execute("COMMENT ON COLUMN workflow_steps.request_id IS 'The latest call, in the ledger'")
-    op.execute(
-        "COMMENT ON COLUMN workflow_steps.output IS"
-        " 'As it was made: jsonb would change the order of names, and so later requests'"
-    )
     op.execute("COMMENT ON COLUMN workflow_steps.blob IS 'A large output, in the media store'")
     op.execute("COMMENT ON COLUMN workflow_steps.change IS 'Counts the changes of a run''s steps'")
     op.execute("CREATE INDEX workflow_steps_of_tenant ON workflow_steps (tenant_id, blob)")
