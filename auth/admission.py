@@ -60,6 +60,10 @@ class Ask:
     """Names the work among all that must be charged once, however often it is asked for."""
     promise: tuple[str, str] | None = None
     """Name and step of the promise that holds room for it: see `auth.promises`."""
+    recalled_from: str | None = None
+    """The application that knows what the work took where its lease runs out; None for work of
+    which only its asker knows what it owes.
+    """
 
     @property
     def most(self) -> WorkUnits:
@@ -159,6 +163,14 @@ class Settlement:
     device_s: float = 0.0
     exact: bool = True
     cache: CachedReply | None = None
+
+
+class Abandoned(NamedTuple):
+    """A request whose lease ran out: it was settled by a guess, which can still be corrected."""
+
+    request_id: str
+    recalled_from: str | None
+    """As in its ask."""
 
 
 class Admission(Protocol):

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import orjson
 
 from auth.admission import (
+    Abandoned,
     Admitted,
     Ask,
     CachedReply,
@@ -230,8 +231,8 @@ class ValkeyAdmission:
         names = (self._reservation(request_id), self._guessed(request_id))
         return bool(await self._store.call("EXISTS", *names))
 
-    async def sweep(self) -> int:
-        """Settle the reservations whose lease ran out; how many. Raises StoreUnavailable.
+    async def sweep(self) -> list[Abandoned]:
+        """Settle the reservations whose lease ran out. Raises StoreUnavailable.
 
         To be called every few seconds: who does not hear of it for longer takes that for an outage
         of the store, after which nobody is swept for one lease.
@@ -239,12 +240,12 @@ class ValkeyAdmission:
         keys = (self._leases, self._usage, f"{self._prefix}:swept")
         outage_ms = max(self._lease_ms // 2, SHORTEST_OUTAGE_MS)
         arguments = (self._prefix, SWEEP_BATCH, self._lease_ms, outage_ms, DAY_MS)
-        total = 0
+        abandoned: list[Abandoned] = []
         while True:
-            ended: int = await SWEEP.run(self._store, keys, arguments)
-            total += ended
+            ended, *records = await SWEEP.run(self._store, keys, arguments)
+            abandoned += map(_abandoned, records[::2], records[1::2])
             if ended < SWEEP_BATCH:
-                return total
+                return abandoned
 
     async def wait(self, ask: Ask, timeout_s: float) -> bool:
         """Wait until no request identical to `ask` is running; False after `timeout_s`.
@@ -356,8 +357,14 @@ def _record(ask: Ask) -> bytes:
             "user_id": principal.user_id,
             "cache": _cache_source(ask),
             "details": ask.details,
+            "recalled_from": ask.recalled_from,
         }
     )
+
+
+def _abandoned(request_id: bytes, record: bytes) -> Abandoned:
+    """An ask of before `recalled_from` was known has none."""
+    return Abandoned(request_id.decode(), orjson.loads(record).get("recalled_from"))
 
 
 def _cache_source(ask: Ask) -> str:

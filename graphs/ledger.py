@@ -1,10 +1,12 @@
 """The ledger as a Serve application: one writer that drains usage events into PostgreSQL.
 
 Place in the path: after step 5, and beside it for orphans: calls whose gateway or client went
-away are settled here with the engine's own count. It has no HTTP route.
+away are settled here with the engine's own count, told (`graphs.orphans`) or asked for
+(`graphs.recall`). It has no HTTP route.
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from pydantic import Field
@@ -24,11 +26,13 @@ from auth.plans import read_plans
 from auth.promises import ValkeyPromises
 from auth.reconciliation import Reconciliation
 from auth.valkey import ValkeyAdmission
-from core.model import Frozen
+from core.errors import StoreUnavailable
+from core.model import Ended, Frozen
 from core.settings import ROOT, StoreSettings
 from core.work import WorkUnits
 from graphs.lag_metrics import LagMetrics
 from graphs.nightly import Nightly
+from graphs.recall import Recall
 
 CLIENT_CLOSED = 499
 RECONCILIATION_S = 600.0
@@ -58,12 +62,13 @@ class Ledger:
             read_plans(ROOT / args.plans),
         )
         self.admission = ValkeyAdmission(valkey, stores.prefix, args.lease_s)
+        self._recall = Recall(self._settle_recalled)
         self.writer = LedgerWriter(
             valkey,
             database,
             stores.prefix,
             chores=(
-                self.admission.sweep,
+                self._sweep,
                 ValkeyPromises(valkey, stores.prefix).sweep,
                 directory.announce,
                 Months(database).prepare,
@@ -102,6 +107,21 @@ class Ledger:
                 device_s=device_s,
             )
         )
+
+    async def _sweep(self) -> None:
+        self._recall.begin(await self.admission.sweep())
+
+    async def _settle_recalled(self, request_id: str, ended: Ended) -> None:
+        """Whose gateway died had no answer, or not all of it. Valkey away: the guess stays."""
+        with suppress(StoreUnavailable):
+            await self.admission.settle(
+                Settlement(
+                    request_id=request_id,
+                    status_code=CLIENT_CLOSED,
+                    error_code="client_closed",
+                    **ended._asdict(),
+                )
+            )
 
     async def count_engine(self, replica: str, counts: list[dict[str, Any]]) -> None:
         """Keep what a model's replica says that its engine did; raises when it cannot.

@@ -10,7 +10,7 @@ import gc
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -128,9 +128,9 @@ class Replica:
             raise
         self._ended(call, delivered, ttft_ms)
 
-    def ended(self, request_id: str) -> Ended | None:
-        """What a call took that ended here; None for one that did not, or long ago."""
-        return self.ended_calls.of(request_id)
+    def ended(self, request_ids: Sequence[str]) -> dict[str, Ended]:
+        """What calls took that ended here; nothing of those that did not, or long ago."""
+        return self.ended_calls.of(request_ids)
 
     def _ended(self, call: CallContext, units: WorkUnits, ttft_ms: int | None = None) -> None:
         self.counts.count(call, units)

@@ -47,6 +47,7 @@ class Asking:
                 "prices": self._prices.version,
                 "currency": self._prices.currency,
             },
+            recalled_from=None if call.ends_here else card.application_name,
             prices=self._prices.of(card.id),
             once=call.once,
             promise=call.promise,

@@ -81,5 +81,10 @@ class Call:
         """What its caller owes of work that did not become a whole answer."""
         return NO_WORK if self.whole_or_nothing else done
 
+    @property
+    def ends_here(self) -> bool:
+        """Whether only whoever made it knows what it owes, and no replica is to be asked."""
+        return self.durable or self.whole_or_nothing
+
     def elapsed_ms(self) -> int:
         return int((time.perf_counter() - self.started) * 1000)

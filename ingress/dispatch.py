@@ -109,11 +109,12 @@ class ServeDispatcher:
         try:
             with self._errors(call):
                 whole, _ = self._methods(call)
-                replies = whole.broadcast("ended", call.request_id)
+                replies = whole.broadcast("ended", [call.request_id])
                 known = await replies.results_async(timeout_s=RECALL_S, return_exceptions=True)
         except CarillonError:
             return None
-        return next((found for found in known if isinstance(found, Ended)), None)
+        ends = (found for found in known if isinstance(found, dict))
+        return next((found[call.request_id] for found in ends if found), None)
 
     async def _wait(self, call: Call, turn: Turn) -> None:
         """Wait for the call's turn, of which Serve does not know yet.

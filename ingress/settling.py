@@ -119,7 +119,7 @@ class Settling:
         )
         self._telemetry.finished(call, status, units)
         grace_s = 0.0 if call.waiting else ORPHAN_GRACE_S
-        knows = call.waiting or call.durable or call.whole_or_nothing
+        knows = call.waiting or call.ends_here
         asks = status == CLIENT_CLOSED and not knows
         self._later(self._after(settlement, grace_s, call if asks else None))
 

@@ -4,7 +4,7 @@
 -- KEYS  1 leases   2 usage stream   3 what is known of sweeps
 -- ARGV  1 key prefix   2 how many at most   3 lease ms   4 ms without a sweep that are an outage
 --       5 ms for which somebody may still tell what really happened
--- Reply how many were ended.
+-- Reply how many leases were over, and the id and record of each request that was ended.
 
 -- Windows that are over for longer than they lasted go, a few each time.
 local function is_over(window)
@@ -35,9 +35,9 @@ local known = redis.call('HMGET', KEYS[3], 'at', 'not_before')
 redis.call('HSET', KEYS[3], 'at', now)
 if known[1] and now - tonumber(known[1]) > tonumber(ARGV[4]) then
   redis.call('HSET', KEYS[3], 'not_before', now + tonumber(ARGV[3]))
-  return 0
+  return {0}
 end
-if known[2] and now < tonumber(known[2]) then return 0 end
+if known[2] and now < tonumber(known[2]) then return {0} end
 
 local function so_far(facts) return cjson.decode(facts.so_far or '{}') end
 
@@ -57,11 +57,13 @@ local function keep_guess(id, facts)
 end
 
 local expired = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])
+local reply = {#expired}
 for _, id in ipairs(expired) do
   local facts = release(ARGV[1] .. ':reservation:' .. id, KEYS[1], id, so_far, false, now_s)
   if facts then
     told(KEYS[2], 'abandoned', id, facts, now, 'units', facts.so_far or '{}')
     keep_guess(id, facts)
+    reply[#reply + 1], reply[#reply + 2] = id, facts.record
   end
 end
-return #expired
+return reply

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from auth.admission import Admitted, CachedReply, Hit, InFlight, Refused, Stale
+from auth.admission import Abandoned, Admitted, CachedReply, Hit, InFlight, Refused, Stale
 from auth.plans import Meter, Window
 from core.errors import Conflict
 from core.work import WorkUnits
@@ -227,12 +227,20 @@ async def test_an_expired_lease_is_settled_with_the_units_last_heard_of(world: W
     ask = ask_of(requests(5), tokens(100), units=50, cache_key="k")
     await world.admission.admit(ask)
     await world.admission.renew(ask.request_id, WorkUnits(5, 0, 7))
-    assert await world.admission.sweep() == 0
+    assert not await world.admission.sweep()
     await world.expire(ask.request_id)
-    assert await world.admission.sweep() == 1
+    assert len(await world.admission.sweep()) == 1
     assert await used(world.admission, ask) == [1, 12]
     assert (await world.events())[-1] == ("abandoned", ask.request_id)
     assert isinstance(await world.admission.admit(ask_of(cache_key="k")), Admitted)
+
+
+@pytest.mark.parametrize("application", ["echo", None])
+async def test_the_sweeper_says_who_may_know_better(world: World, application: str | None):
+    ask = ask_of(tokens(100), recalled_from=application)
+    await world.admission.admit(ask)
+    await world.expire(ask.request_id)
+    assert await world.admission.sweep() == [Abandoned(ask.request_id, application)]
 
 
 async def test_who_settles_after_its_lease_ran_out_corrects_what_was_guessed(world: World):
@@ -271,9 +279,9 @@ async def test_who_renews_after_its_lease_ran_out_has_its_reservation_again(worl
     await world.admission.renew(ask.request_id, WorkUnits(9))
     assert await used(world.admission, ask) == [1, 50, 1]
     assert isinstance(await world.admission.admit(ask_of(*windows)), Refused), "its place is taken"
-    assert await world.admission.sweep() == 0
+    assert not await world.admission.sweep()
     await world.expire(ask.request_id)
-    assert await world.admission.sweep() == 1, "a lease like any other"
+    assert len(await world.admission.sweep()) == 1, "a lease like any other"
     assert await used(world.admission, ask) == [1, 9, 0]
     assert await world.admission.settle(settled(ask, 12))
     assert await used(world.admission, ask) == [1, 12, 0]
@@ -311,7 +319,7 @@ async def test_a_lease_nobody_renewed_gives_all_tokens_back(world: World):
     ask = ask_of(requests(5), tokens(100), units=50)
     await world.admission.admit(ask)
     await world.expire(ask.request_id)
-    assert await world.admission.sweep() == 1
+    assert len(await world.admission.sweep()) == 1
     assert await used(world.admission, ask) == [1, 0]
 
 

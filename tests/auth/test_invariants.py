@@ -110,7 +110,7 @@ class Books(RuleBasedStateMachine):
     def expire(self, request: Running) -> None:
         was_open = self.open.pop(request.ask.request_id, None) is not None
         self.run(self.world.expire(request.ask.request_id))
-        assert self.run(self.world.admission.sweep()) == was_open
+        assert len(self.run(self.world.admission.sweep())) == was_open
         if was_open:
             self.tokens += request.so_far - request.ask.units.tokens
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -18,8 +19,17 @@ TOO_MANY, FAULT = 429, 500
 Row = dict[str, Any]
 
 
-async def balance(person: Person, store: Store, within_s: float = 60) -> tuple[list[Row], float]:
-    """The tenant's rows once everything agrees, and after how many seconds that was."""
+async def balance(
+    person: Person,
+    store: Store,
+    within_s: float = 60,
+    wrong: Callable[[list[Row]], list[str]] = lambda _: [],
+) -> tuple[list[Row], float]:
+    """The tenant's rows once everything agrees, and after how many seconds that was.
+
+    Args:
+        wrong: what else is wrong with rows.
+    """
     started, found = time.monotonic(), ["nothing was looked at"]
     rows: list[Row] = []
     while found and time.monotonic() - started < within_s:
@@ -28,7 +38,7 @@ async def balance(person: Person, store: Store, within_s: float = 60) -> tuple[l
         except (OSError, asyncpg.PostgresError):  # it was killed a moment ago
             await asyncio.sleep(0.25)
             continue
-        found = [*wrong_rows(rows), *await wrong_windows(person, rows)]
+        found = [*wrong_rows(rows), *wrong(rows), *await wrong_windows(person, rows)]
         if await store.reservations(person.tenant_id):
             found.append("something is reserved")
         if found:

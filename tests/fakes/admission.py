@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from auth.admission import (
+    Abandoned,
     Admitted,
     Ask,
     CachedReply,
@@ -164,7 +165,7 @@ class InMemoryAdmission:
     async def is_open(self, request_id: str) -> bool:
         return request_id in self.reservations or request_id in self.guessed
 
-    async def sweep(self) -> int:
+    async def sweep(self) -> list[Abandoned]:
         now = self._now()
         expired = [(i, r) for i, r in self.reservations.items() if r.expires_ms <= now]
         for request_id, reservation in expired:
@@ -172,7 +173,7 @@ class InMemoryAdmission:
             self.guessed[request_id] = reservation
             event = Event("abandoned", request_id, reservation.ask, reservation.so_far)
             self.events.append(event)
-        return len(expired)
+        return [Abandoned(i, r.ask.recalled_from) for i, r in expired]
 
     async def wait(self, ask: Ask, timeout_s: float) -> bool:
         """Look often; real time passes here even while the fake's clock stands still."""

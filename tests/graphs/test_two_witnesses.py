@@ -42,7 +42,7 @@ class Direct:
         return self.replica.stream(call.operation_name, call.request, context)
 
     async def ended(self, call: Call) -> Ended | None:
-        return self.replica.ended(call.request_id)
+        return self.replica.ended([call.request_id]).get(call.request_id)
 
 
 class Installation:

@@ -45,7 +45,7 @@ class Response:
 
     async def results_async(self, **_):
         """Of three replicas, one is dead and one had the call."""
-        return [RuntimeError("dead"), None, ENDED]
+        return [RuntimeError("dead"), {}, {"req-1": ENDED}]
 
 
 class Handle:
@@ -59,8 +59,8 @@ class Handle:
     def remote(self, *_):
         return self.response
 
-    def broadcast(self, method, request_id):
-        assert (method, request_id) == ("ended", "req-1")
+    def broadcast(self, method, request_ids):
+        assert (method, request_ids) == ("ended", ["req-1"])
         return self.response
 
 
