@@ -49,27 +49,41 @@ def follow(
         steps: where lines go.
         still_alive: raises when waiting on is useless.
     """
-    waiting = dict.fromkeys(names, "NOT_STARTED")
+    waiting = list(names)
+    outcomes = settled(api, waiting, steps, still_alive, LONGEST_S)
+    for name in set(waiting) - {outcome.name for outcome in outcomes}:
+        late = _outcome(name, api.details().get("applications", {}).get(name))
+        steps.say(f"{name} has not started yet ({late.status}); see carillon status", "yellow")
+        outcomes.append(late)
+    return outcomes
+
+
+def settled(
+    api: ServeApi,
+    names: Iterable[str],
+    steps: Steps,
+    still_alive: Callable[[], None],
+    within_s: float,
+) -> list[Outcome]:
+    """Those of the applications that run or have failed within `within_s`; see `follow`."""
+    waiting = list(names)
     outcomes: list[Outcome] = []
     explained = False
     began = time.monotonic()
     with OUT.status("") as spinner:
-        while waiting and time.monotonic() - began < LONGEST_S:
+        while waiting and time.monotonic() - began < within_s:
             still_alive()
             applications = api.details().get("applications", {})
             for name in list(waiting):
                 outcome = _outcome(name, applications.get(name))
                 if outcome.status in SETTLED:
-                    del waiting[name]
+                    waiting.remove(name)
                     outcomes.append(outcome)
                     _report(outcome, steps)
             _show(spinner, waiting, steps)
             if waiting and not explained and time.monotonic() - began > SLOW_AFTER_S:
                 explained = _explain(waiting, applications, steps)
             time.sleep(POLL_S if waiting else 0)
-    for name, status in waiting.items():
-        steps.say(f"{name} has not started yet ({status}); see carillon status", "yellow")
-        outcomes.append(Outcome(name, status, ""))
     return outcomes
 
 

@@ -20,10 +20,11 @@ import httpx
 from cli import processes
 from cli.accounts import prepare
 from cli.failure import Failure
+from cli.first_wave import FIRST_WAVE_S, GATEWAY, first_model, first_wave
 from cli.leftovers import sweep
 from cli.ports import LOOPBACK, require_free
 from cli.processes import ProcessRecord
-from cli.progress import Outcome, follow
+from cli.progress import Outcome, follow, settled
 from cli.ray_head import RayHead
 from cli.run_state import RunFile, RunState
 from cli.screen import OUT, Steps, warn
@@ -33,7 +34,6 @@ from cli.short_paths import ShortPaths
 from cli.stores import Stores
 from core.settings import read_yaml
 
-GATEWAY = "gateway"
 NEEDED_DISK_BYTES = 2**30
 WATCH_S = 1.0
 HEALTH_S = 60.0
@@ -109,8 +109,15 @@ class Up:
         self._steps.say(f"{self._config.name} is valid")
         self._ray.wait(self._api)
         self._steps.say(f"Ray runs; dashboard at {self._ray.dashboard_url}")
-        self._api.deploy(config.with_port(port))
-        outcomes = follow(self._api, config.application_names, self._steps, self._tend)
+        document = config.with_port(port)
+        wave = first_wave(document)
+        self._api.deploy({**document, "applications": wave})
+        names = [application["name"] for application in wave]
+        outcomes = settled(self._api, names, self._steps, self._tend, FIRST_WAVE_S)
+        self._api.deploy(document)
+        known = {outcome.name for outcome in outcomes}
+        others = [name for name in config.application_names if name not in known]
+        outcomes += follow(self._api, others, self._steps, self._tend)
         _judge(outcomes)
         if GATEWAY in config.application_names:
             self._await_health()
@@ -160,7 +167,8 @@ class Up:
     def _greet(self, key: Path) -> None:
         assert self._run is not None
         self._steps.say("ready", "bold green")
-        OUT.print(greeting(self._run, key, self.state, _first_model(self._config)))
+        model = first_model(read_yaml(self._config))
+        OUT.print(greeting(self._run, key, self.state, model.id if model else "starter-chat"))
 
 
 def greeting(run: RunState, key: Path, state: Path, model: str) -> str:
@@ -180,17 +188,6 @@ def greeting(run: RunState, key: Path, state: Path, model: str) -> str:
   Ray's own tools, and notebooks: eval "$({command} env)"; serve status
   Ctrl-C or make stop ends it.
 """
-
-
-def _first_model(config: Path) -> str:
-    """The gateway's first model, which is its default for chat."""
-    from core.settings import read_yaml
-
-    for application in read_yaml(config)["applications"]:
-        for deployment in application.get("deployments", ()):
-            for card in (deployment.get("user_config") or {}).get("models", ()):
-                return str(card["id"])
-    return "starter-chat"
 
 
 def _judge(outcomes: list[Outcome]) -> None:
