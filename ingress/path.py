@@ -203,7 +203,8 @@ class RequestPath:
             await self._settle_failed(call, ask, error, NO_WORK)
             raise
         whole = CachedReply(reply.body, reply.media_type, reply.units)
-        await self._settle(call, ask, whole, device_s=reply.device_s)
+        settlement = self._settlement(call, ask, whole, device_s=reply.device_s)
+        await self._settling.begin_to_close(call, settlement)
         return Answer(reply.body, reply.media_type)
 
     async def stream(self, call: Call, key: str | None, principal: Principal) -> Stream:
@@ -242,7 +243,8 @@ class RequestPath:
                 whole = CachedReply(b"".join(kept), _stream_type(call), chunk.units)
                 if call.keep is not None:
                     await call.keep(Reply(whole.body, whole.units, whole.media_type))
-            await self._settle(call, ask, whole, ttft_ms, chunk.device_s)
+            settlement = self._settlement(call, ask, whole, ttft_ms, chunk.device_s)
+            await self._settling.close(call, settlement)
             yield chunk.data
         except (asyncio.CancelledError, GeneratorExit):
             self._asking.learn(call, ask, chunk.units)
@@ -323,17 +325,17 @@ class RequestPath:
             whole_or_nothing=call.whole_or_nothing,
         )
 
-    async def _settle(
+    def _settlement(
         self,
         call: Call,
         ask: Ask,
         reply: CachedReply,
         ttft_ms: int | None = None,
         device_s: float = 0.0,
-    ) -> None:
+    ) -> Settlement:
         """Step 5, for work that was delivered."""
         self._asking.learn(call, ask, reply.units)
-        settlement = Settlement(
+        return Settlement(
             request_id=call.request_id,
             units=reply.units,
             response_time_ms=call.elapsed_ms(),
@@ -341,7 +343,6 @@ class RequestPath:
             device_s=device_s,
             cache=reply if ask.cache_key or ask.once else None,
         )
-        await self._settling.close(call, settlement)
 
     async def _settle_failed(
         self,

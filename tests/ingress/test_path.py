@@ -404,14 +404,22 @@ async def test_an_answer_is_delivered_although_the_store_went_away_and_settled_w
 async def test_a_caller_that_goes_while_the_store_is_away_still_pays_for_its_answer(monkeypatch):
     world = World()
     tried = away_for(world, 3, monkeypatch, delay_s=0.02)
-    caller = asyncio.create_task(world.answer(world.call()))
+    caller = asyncio.create_task(world.stream(world.call(stream=True)))
     await until(lambda: tried)
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
     await until(world.settlements)
     assert [s.status_code for s in world.settlements()] == [200]
-    assert world.used("tokens") == 7
+
+
+async def test_a_whole_answer_waits_until_its_settlement_is_sent_and_not_for_the_reply(monkeypatch):
+    world = World()
+    tried = away_for(world, 1, monkeypatch, delay_s=0.02)
+    await world.answer(world.call())
+    assert tried, "sent"
+    assert not world.settlements(), "and not waited for"
+    await until(world.settlements)
 
 
 async def test_a_settlement_that_no_store_takes_is_given_up_and_counted(monkeypatch):
