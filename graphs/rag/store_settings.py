@@ -12,6 +12,8 @@ from core.model import Frozen
 from core.settings import SecretReference
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+Server = Annotated[str, Field(pattern=r"^https?://[^/?#@:\s]+(:\d{1,5})?/?$")]
+"""A host with its port; `https` for TLS."""
 
 
 class PostgresqlStore(Frozen):
@@ -73,8 +75,10 @@ class WeaviateStore(Frozen):
     kind: Literal["weaviate"]
     dimensions: int = Field(ge=1)
     """Length of the embedding model's vectors."""
-    url: str
-    """As `http://weaviate:8080`."""
+    url: Server
+    """Its REST interface, as `http://weaviate:8080`; `https` for TLS."""
+    grpc_url: Server | None = None
+    """Its gRPC interface, as `http://weaviate:50051`; none: port 50051 of the same host."""
     api_key: SecretReference | None = None
     name: Name = "carillon"
     """Begins the name of the class made there."""

@@ -1,7 +1,7 @@
 """The vector store that settings choose.
 
 Place in the path: start-up of a RAG replica. Each store's module, and with it its client, is
-imported only when it is the one: Qdrant's and Pinecone's are extras of this project.
+imported only when it is the one: those of other databases are extras of this project.
 """
 
 from collections.abc import Callable

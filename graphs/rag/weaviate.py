@@ -1,45 +1,40 @@
-"""Passages in Weaviate, by its REST and GraphQL interfaces: one class, one Weaviate tenant a scope.
+"""Passages in Weaviate, by its official client: one class, one Weaviate tenant a scope.
 
-Place in the path: under the RAG graph. Weaviate keeps its tenants in files of their own, and ranks
-words by its own BM25. Its official client asks for versions of grpcio and protobuf that others here
-cannot have (ADR 0028). Each key of metadata becomes a property of the class, made when it is first
-seen.
+Place in the path: under the RAG graph. Weaviate keeps its tenants in files of their own. Its BM25
+finds words only as they are written, so each passage has its words beside its text as questions
+have them: without case, plural endings and the commonest ones (`words`). Each key of metadata
+becomes a property of the class, made when it is first seen.
 """
 
 import hashlib
 import json
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import httpx
+from weaviate.classes.config import Property
+from weaviate.classes.data import DataObject
+from weaviate.classes.query import FilterReturn, MetadataQuery
+from weaviate.collections import CollectionAsync
+from weaviate.collections.classes.internal import Object
+from weaviate.exceptions import UnexpectedStatusCodeError, WeaviateInvalidInputError
 
 from core.filters import AnyFilter
-from graphs.rag.facets import FLAG, NUMBER, TEXT, facets, kind_of
 from graphs.rag.store_settings import WeaviateStore
 from graphs.rag.vector_store import Found, Passage, Scope
 from graphs.rag.vectors import other_length, scaled
-from graphs.rag.weaviate_http import NoTenant, WeaviateHttp
-from graphs.rag.weaviate_queries import Where, count, get, of_document, where
+from graphs.rag.weaviate_client import NoTenant, answered, open_client, refusal
+from graphs.rag.weaviate_filters import of_document, where
+from graphs.rag.weaviate_schema import VECTOR, WORDS, create, facet_property, properties_of
+from graphs.rag.words import MAX_WORDS, words_of
 
+RETURNED = ["document", "position", "text", "metadata"]
 BATCH = 100
 IDS = uuid.UUID("3b1a6a52-51f5-5c9f-8d55-0f6b8c5c2f70")
 """Namespace of objects' ids (RFC 9562, version 5)."""
-MISSING = (httpx.codes.NOT_FOUND,)
-TAKEN = (httpx.codes.UNPROCESSABLE_ENTITY,)
-"""Another replica made it meanwhile."""
-EXACT = {"tokenization": "field", "indexSearchable": False}
-TYPES: dict[str, dict[str, Any]] = {
-    TEXT: {"dataType": ["text[]"], **EXACT},
-    NUMBER: {"dataType": ["number"], "indexRangeFilters": True},
-    FLAG: {"dataType": ["boolean"]},
-}
-PROPERTIES: list[dict[str, Any]] = [
-    {"name": "document", "dataType": ["text"], **EXACT},
-    {"name": "position", "dataType": ["int"], "indexRangeFilters": True},
-    {"name": "text", "dataType": ["text"], "tokenization": "word", "indexFilterable": False},
-    {"name": "metadata", "dataType": ["text"], **EXACT, "indexFilterable": False},
-]
+NOT_FOUND, TAKEN = 404, 422
+NOBODY = Scope("nobody", "nothing")
 
 
 class WeaviatePassages:
@@ -47,19 +42,24 @@ class WeaviatePassages:
 
     def __init__(self, settings: WeaviateStore) -> None:
         self._dimensions = settings.dimensions
-        self._class = f"{settings.name.replace('-', '_').capitalize()}_{settings.dimensions}"
+        self._name = f"{settings.name.replace('-', '_').capitalize()}_{settings.dimensions}"
         self._properties: set[str] = set()
-        self._server = WeaviateHttp(settings)
+        self._timeout_s = settings.timeout_s
+        self._client = open_client(settings)
 
     async def start(self) -> None:
-        """Make the class, if it is not there."""
+        """Connect, and make the class, if it is not there."""
+        async with self._answered():
+            await self._client.connect()
         if not await self._read_properties():
-            await self._server.call("POST", "/v1/schema", self._schema(), TAKEN)
+            await self._create()
             await self._read_properties()
+        # Passages travel by another port than classes: one that is wrong is noticed here.
+        await self.count(NOBODY)
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._server.aclose()
+        await self._client.close()
 
     async def upsert(
         self, scope: Scope, passages: Sequence[Passage], vectors: Sequence[Sequence[float]]
@@ -70,9 +70,9 @@ class WeaviatePassages:
         units = scaled(vectors)
         self._check(units[0])
         await self._add_properties(passages)
-        objects = [self._object(scope, *each) for each in zip(passages, units, strict=True)]
+        objects = [_object(scope, *each) for each in zip(passages, units, strict=True)]
         for first in range(0, len(objects), BATCH):
-            await self._server.put(objects[first : first + BATCH])
+            await self._put(scope, objects[first : first + BATCH])
 
     async def query(
         self,
@@ -84,101 +84,127 @@ class WeaviatePassages:
         """See `VectorStore`."""
         (unit,) = scaled([vector])
         self._check(unit)
-        rows = await self._get(scope, top_k, {"nearVector": {"vector": unit}}, filter_)
-        return [_found(row, 1 - row["_additional"]["distance"]) for row in rows]
+        condition = await self._condition(filter_)
+        try:
+            async with self._answered():
+                answer = await self._of(scope).query.near_vector(
+                    unit,
+                    target_vector=VECTOR,
+                    limit=top_k,
+                    filters=condition,
+                    return_properties=RETURNED,
+                    return_metadata=MetadataQuery(distance=True),
+                )
+        except NoTenant:
+            return []
+        return [_found(each, 1 - (each.metadata.distance or 0.0)) for each in answer.objects]
 
     async def query_text(
         self, scope: Scope, text: str, top_k: int, filter_: AnyFilter | None = None
     ) -> list[Found]:
         """See `VectorStore`."""
-        if not any(character.isalnum() for character in text):
+        words = words_of(text)[:MAX_WORDS]
+        if not words:
             return []
-        search = {"bm25": {"query": text, "properties": ["text"]}}
-        rows = await self._get(scope, top_k, search, filter_)
-        return [_found(row, float(row["_additional"]["score"])) for row in rows]
+        condition = await self._condition(filter_)
+        try:
+            async with self._answered():
+                answer = await self._of(scope).query.bm25(
+                    " ".join(words),
+                    query_properties=[WORDS],
+                    limit=top_k,
+                    filters=condition,
+                    return_properties=RETURNED,
+                    return_metadata=MetadataQuery(score=True),
+                )
+        except NoTenant:
+            return []
+        return [_found(each, each.metadata.score or 0.0) for each in answer.objects]
 
     async def delete_document(self, scope: Scope, document: str, *, first: int = 0) -> None:
         """In pieces, as many as Weaviate takes at once. See `VectorStore`."""
-        match = {"class": self._class, "where": of_document(document, first)}
-        path = f"/v1/batch/objects?tenant={_tenant(scope)}"
         more = True
         while more:
             try:
-                answer = await self._server.call("DELETE", path, {"match": match})
+                async with self._answered():
+                    gone = await self._of(scope).data.delete_many(of_document(document, first))
             except NoTenant:
                 return
-            results = answer["results"]
-            more = 0 < results["successful"] < results["matches"]
+            if gone.failed:
+                raise refusal(f"{gone.failed} of {gone.matches} objects could not be deleted")
+            more = 0 < gone.successful < gone.matches
 
     async def delete_collection(self, scope: Scope) -> None:
         """See `VectorStore`."""
-        path = f"/v1/schema/{self._class}/tenants"
-        await self._server.call("DELETE", path, [_tenant(scope)])
+        async with self._answered():
+            await self._class.tenants.remove([_tenant(scope)])
 
     async def count(self, scope: Scope) -> int:
         """See `VectorStore`."""
         try:
-            data = await self._server.query(count(self._class, _tenant(scope)))
+            async with self._answered():
+                answer = await self._of(scope).aggregate.over_all(total_count=True)
         except NoTenant:
             return 0
-        return int(data["Aggregate"][self._class][0]["meta"]["count"])
+        return answer.total_count or 0
 
-    async def _get(
-        self, scope: Scope, top_k: int, search: dict[str, Any], filter_: AnyFilter | None
-    ) -> list[dict[str, Any]]:
-        condition: Where | None = None
-        if filter_ is not None:
-            condition = where(filter_, await self._read_properties())
-        query = get(self._class, _tenant(scope), top_k, search, condition)
-        try:
-            data = await self._server.query(query)
-        except NoTenant:
-            return []
-        rows: list[dict[str, Any]] = data["Get"][self._class]
-        return rows
+    @property
+    def _class(self) -> CollectionAsync[dict[str, Any], None]:
+        return self._client.collections.use(self._name, dict[str, Any])
+
+    def _of(self, scope: Scope) -> CollectionAsync[dict[str, Any], None]:
+        return self._class.with_tenant(_tenant(scope))
+
+    def _answered(self) -> AbstractAsyncContextManager[None]:
+        return answered(self._timeout_s)
+
+    async def _put(self, scope: Scope, objects: list[DataObject[dict[str, Any], None]]) -> None:
+        """A batch is a success even when some of it failed, so that is looked at."""
+        async with self._answered():
+            done = await self._of(scope).data.insert_many(objects)
+        if done.errors:
+            raise refusal("; ".join({each.message for each in done.errors.values()}))
+
+    async def _condition(self, filter_: AnyFilter | None) -> FilterReturn | None:
+        if filter_ is None:
+            return None
+        return where(filter_, await self._read_properties())
 
     async def _read_properties(self) -> set[str]:
         """Names of the class's properties; empty when there is no class."""
-        class_ = await self._server.call("GET", f"/v1/schema/{self._class}", fine=MISSING)
-        self._properties = {each["name"] for each in (class_ or {}).get("properties", ())}
+        async with self._answered():
+            try:
+                config = await self._class.config.get(simple=True)
+            except UnexpectedStatusCodeError as error:
+                if error.status_code != NOT_FOUND:
+                    raise
+                return set()
+        self._properties = {each.name for each in config.properties}
         return self._properties
 
     async def _add_properties(self, passages: Iterable[Passage]) -> None:
-        names = {name for passage in passages for name in facets(passage.metadata)}
+        names = {name for passage in passages for name in properties_of(passage.metadata)}
         for name in sorted(names - self._properties):
-            property_ = {"name": name, **TYPES[kind_of(name)]}
-            path = f"/v1/schema/{self._class}/properties"
-            await self._server.call("POST", path, property_, TAKEN)
+            async with self._answered():
+                await self._add_property(facet_property(name))
             self._properties.add(name)
 
-    def _schema(self) -> dict[str, Any]:
-        return {
-            "class": self._class,
-            "vectorizer": "none",
-            "vectorIndexConfig": {"distance": "cosine"},
-            "invertedIndexConfig": {"stopwords": {"preset": "en"}},
-            "multiTenancyConfig": {
-                "enabled": True,
-                "autoTenantCreation": True,
-                "autoTenantActivation": True,
-            },
-            "properties": PROPERTIES,
-        }
+    async def _add_property(self, property_: Property) -> None:
+        try:
+            await self._class.config.add_property(property_)
+        except WeaviateInvalidInputError:
+            return  # another replica made it, and the client saw that
+        except UnexpectedStatusCodeError as error:
+            if error.status_code != TAKEN:  # another replica made it just now
+                raise
 
-    def _object(self, scope: Scope, passage: Passage, vector: list[float]) -> dict[str, Any]:
-        return {
-            "class": self._class,
-            "tenant": _tenant(scope),
-            "id": str(uuid.uuid5(IDS, json.dumps([_tenant(scope), passage.id]))),
-            "vector": vector,
-            "properties": {
-                "document": passage.document,
-                "position": passage.position,
-                "text": passage.text,
-                "metadata": json.dumps(dict(passage.metadata)),
-                **facets(passage.metadata),
-            },
-        }
+    async def _create(self) -> None:
+        async with self._answered():
+            try:
+                await create(self._client, self._name)
+            except UnexpectedStatusCodeError as error:
+                if error.status_code != TAKEN:  # another replica made it meanwhile
+                    raise
 
     def _check(self, vector: list[float]) -> None:
         if len(vector) != self._dimensions:
@@ -191,6 +217,24 @@ def _tenant(scope: Scope) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def _found(row: dict[str, Any], score: float) -> Found:
+def _object(
+    scope: Scope, passage: Passage, vector: list[float]
+) -> DataObject[dict[str, Any], None]:
+    return DataObject(
+        uuid=uuid.uuid5(IDS, json.dumps([_tenant(scope), passage.id])),
+        vector={VECTOR: vector},
+        properties={
+            "document": passage.document,
+            "position": passage.position,
+            "text": passage.text,
+            WORDS: " ".join(words_of(passage.text)),
+            "metadata": json.dumps(dict(passage.metadata)),
+            **properties_of(passage.metadata),
+        },
+    )
+
+
+def _found(each: Object[dict[str, Any], None], score: float) -> Found:
+    row = each.properties
     metadata = json.loads(row["metadata"])
     return Found(Passage(row["document"], row["position"], row["text"], metadata), score)

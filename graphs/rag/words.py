@@ -1,8 +1,10 @@
-"""Words as sparse vectors: BM25's weights, for stores that multiply vectors but count no words.
+"""Words as stores compare them, and as sparse vectors with BM25's weights.
 
-Place in the path: under the Qdrant store, which itself weighs how rare a word is. Words lose case
-and plural endings; the commonest English ones are left out. Other languages are found as they
-stand. BM25 as of Robertson and Zaragoza, "The Probabilistic Relevance Framework" (2009).
+Place in the path: under the stores of Qdrant, which multiplies vectors but counts no words, and
+itself weighs how rare one is, and of Weaviate, which counts words but takes them as they are
+written. Words lose case and plural endings; the commonest English ones are left out. Other
+languages are found as they stand.
+BM25 as of Robertson and Zaragoza, "The Probabilistic Relevance Framework" (2009).
 """
 
 import re
@@ -32,7 +34,7 @@ SHORT = 3
 
 def of_passage(text: str) -> dict[int, float]:
     """Weight of each word of a passage, by the word's number; empty when it has none."""
-    counts = Counter(_words(text))
+    counts = Counter(words_of(text))
     size = 1 - LENGTH_WEIGHT + LENGTH_WEIGHT * counts.total() / USUAL_LENGTH
     return {
         _number(word): count * (SATURATION + 1) / (count + SATURATION * size)
@@ -42,10 +44,11 @@ def of_passage(text: str) -> dict[int, float]:
 
 def of_question(text: str) -> dict[int, float]:
     """One for each word of a question, by the word's number; empty when it has none."""
-    return {_number(word): 1.0 for word in dict.fromkeys(_words(text)[:MAX_WORDS])}
+    return {_number(word): 1.0 for word in dict.fromkeys(words_of(text)[:MAX_WORDS])}
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
+    """The words of a text that count, in its order and as often as they stand there."""
     found = WORD.findall(text.casefold())
     return [_singular(word) for word in found if word not in STOP]
 

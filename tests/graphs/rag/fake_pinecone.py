@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.graphs.rag.fake_search import bm25, cosine
+from tests.graphs.rag.fake_search import bm25, cosine, tokens
 
 API_KEY = "pc-key-of-the-tests"
 VERSION = "2026-07"
@@ -133,7 +133,7 @@ class FakePinecone:
         assert by["type"] == "text"
         (field,) = by["fields"]
         assert "full_text_search" in fields[field]
-        found = bm25([document[field] for document in documents], by["query"])
+        found = bm25([tokens(document[field]) for document in documents], tokens(by["query"]))
         return [score or None for score in found]
 
     def _space(self, request: Request) -> dict[str, Document]:

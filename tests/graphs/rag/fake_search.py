@@ -15,12 +15,12 @@ def tokens(text: str) -> list[str]:
     return [word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words]
 
 
-def bm25(texts: Sequence[str], question: str) -> list[float]:
-    """A score of each text; 0 where it has no word of the question."""
-    counted = [Counter(tokens(text)) for text in texts]
+def bm25(texts: Sequence[Sequence[str]], question: Sequence[str]) -> list[float]:
+    """A score of each text, given as its words; 0 where it has no word of the question."""
+    counted = [Counter(text) for text in texts]
     mean = sum(count.total() for count in counted) / max(len(counted), 1) or 1
     scores = [0.0] * len(texts)
-    for word in set(tokens(question)):
+    for word in set(question):
         holders = sum(word in count for count in counted)
         idf = math.log(1 + (len(texts) - holders + 0.5) / (holders + 0.5))
         for place, count in enumerate(counted):

@@ -200,6 +200,19 @@ class StoreContract:
         worded = await store.query_text(scope, "eat something", 10, parsed(filter_))
         assert set(names(worded)) == expected
 
+    async def test_keys_that_differ_by_case_are_different_keys(
+        self, store: VectorStore, scope: Scope, tenants: tuple[str, str]
+    ):
+        other = Scope(tenants[1], scope.collection)
+        both: Metadata = {"pageCount": 1, "pagecount": 2, "page_count": 3, "PAGE_COUNT": 4}
+        await put(store, other, (Passage("x", 0, "another tenant's", {"Pagecount": 2}), UP))
+        await put(store, scope, (Passage("a", 0, "x", both), UP))
+        for key, value in both.items():
+            matching = parsed({"type": "eq", "key": key, "value": value})
+            assert names(await store.query(scope, UP, 5, matching)) == ["a"], key
+            another = parsed({"type": "gt", "key": key, "value": value})
+            assert await store.query(scope, UP, 5, another) == [], key
+
     async def test_a_filter_that_few_pass_still_fills_the_list(
         self, store: VectorStore, scope: Scope
     ):
