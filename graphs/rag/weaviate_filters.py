@@ -10,7 +10,7 @@ from weaviate.classes.query import Filter, FilterReturn
 
 from core.filters import AnyFilter, Combined, Compare, Equals, In, Scalar
 from graphs.rag.facets import NUMBER, alternatives, facet_name
-from graphs.rag.weaviate_schema import property_name
+from graphs.rag.weaviate_schema import property_name, quoted
 
 
 def where(filter_: AnyFilter, properties: Collection[str]) -> FilterReturn:
@@ -46,9 +46,11 @@ def of_document(document: str, first: int) -> FilterReturn:
 def _equals(name: str, value: Scalar, properties: Collection[str]) -> FilterReturn:
     if name not in properties:
         return _never()
+    equals = Filter.by_property(name).equal
+    if isinstance(value, bool):
+        return equals(value)
     # Numbers are of one type there: a whole one travels as Weaviate keeps it.
-    plain = value if isinstance(value, bool | str) else float(value)
-    return Filter.by_property(name).equal(plain)
+    return equals(quoted(value) if isinstance(value, str) else float(value))
 
 
 def _compares(filter_: Compare, name: str) -> FilterReturn:

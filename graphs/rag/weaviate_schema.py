@@ -61,7 +61,15 @@ async def create(client: WeaviateAsyncClient, name: str) -> None:
 
 def properties_of(metadata: Metadata) -> dict[str, Facet]:
     """Name and value of the property of each key."""
-    return {property_name(name): value for name, value in facets(metadata).items()}
+    return {
+        property_name(name): [quoted(each) for each in value] if isinstance(value, list) else value
+        for name, value in facets(metadata).items()
+    }
+
+
+def quoted(text: str) -> str:
+    """Text to compare: Weaviate would take the spaces around it, and all of an empty one, away."""
+    return f'"{text}"'
 
 
 def facet_property(name: str) -> Property:

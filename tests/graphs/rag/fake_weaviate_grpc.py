@@ -222,9 +222,17 @@ def holds(class_: Class, kept: Kept, condition: base_pb2.Filters) -> bool:
         raise Refused(422, f"data type filter cannot use {given} on {kind}")
     if not property_["indexFilterable"] and not property_["indexRangeFilters"]:
         raise Refused(422, f"property '{property_['name']}' is not indexed for filtering")
-    have = kept.properties.get(property_["name"])
-    compare = COMPARISONS[condition.operator]
-    return have is not None and compare(have, getattr(condition, given))
+    have, want = kept.properties.get(property_["name"]), getattr(condition, given)
+    if property_.get("tokenization") == "field":
+        have, want = trimmed(have), trimmed(want)
+    return have is not None and COMPARISONS[condition.operator](have, want)
+
+
+def trimmed(value: Any) -> Any:
+    """As the whole value of a field is indexed."""
+    if isinstance(value, list):
+        return [each.strip() for each in value]
+    return value.strip() if isinstance(value, str) else value
 
 
 def value_of(kind: str, value: Any) -> properties_pb2.Value:

@@ -74,6 +74,8 @@ FILTERS: tuple[tuple[dict, set[str]], ...] = (
     ),
     ({"type": "eq", "key": "language", "value": 'en" || true || "'}, set()),
     ({"type": "eq", "key": "language", "value": "en\\"}, set()),
+    ({"type": "eq", "key": "language", "value": " en"}, set()),
+    ({"type": "eq", "key": "language", "value": ""}, set()),
 )
 
 
