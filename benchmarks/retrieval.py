@@ -1,18 +1,21 @@
-"""How often RAG finds the passage that answers a question: recall at 5, by mode of search.
+"""How often RAG finds the passage that answers a question, and how near the top, by mode of search.
 
     python -m benchmarks.retrieval
 
-In one process: the real embedding model, the real passages and the default vector store, on a
-PostgreSQL of its own; no cluster and no chat model. The questions are `rag_questions.yaml`.
+In one process: the real embedding model, which also reranks, the real passages and the default
+vector store, on a PostgreSQL of its own; no cluster and no chat model. The questions are
+`rag_questions.yaml`.
 """
 
 import asyncio
 import re
+import statistics
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import yaml
@@ -29,6 +32,8 @@ from graphs.step import Step
 
 QUESTIONS = ROOT / "benchmarks" / "rag_questions.yaml"
 MODES: tuple[Mode, ...] = ("keyword", "vector", "hybrid")
+RERANKED = "reranked"
+"""The best mode, sorted again by the rerank model of `serve_config.yaml`."""
 TOP_K = 5
 COVERED = 0.5
 """Of the words that answer, by a passage that counts as found."""
@@ -54,6 +59,22 @@ class Question:
     answers: tuple[Answer, ...]
 
 
+class Scores(NamedTuple):
+    """Of all questions.
+
+    Args:
+        first: the share whose answer is the first passage: recall at 1.
+        found: the share whose answer is among the first five: recall at 5.
+        reciprocal_rank: the mean of one over the answer's place; 0 for one beyond the fifth.
+        seconds: of a search, at the median.
+    """
+
+    first: float
+    found: float
+    reciprocal_rank: float
+    seconds: float
+
+
 class LocalEmbeddings(Step):
     """The embedding model in this process, as a step."""
 
@@ -62,8 +83,12 @@ class LocalEmbeddings(Step):
         self._embeddings = Embeddings(EmbeddingSettings(name=model, source=SOURCE))
 
     async def answer(self, operation: str, request: Any, call: CallContext) -> Any:
-        assert operation == "embed"
-        reply = await self._embeddings.embed(request, call)
+        own = CallContext(call.request_id)
+        if operation == "rerank":
+            reply = await self._embeddings.rerank(request, own)
+        else:
+            assert operation == "embed"
+            reply = await self._embeddings.embed(request, own)
         call.done += reply.units
         return reply
 
@@ -103,6 +128,7 @@ def graph() -> Rag:
     settings = RagSettings(
         chat="none",
         embeddings="embeddings",
+        reranker="embeddings",
         tokenizer=SOURCE,
         limits=RagLimits(),
     )
@@ -115,16 +141,29 @@ async def fill(rag: Rag, tenant: str, texts: dict[str, str]) -> None:
         await do(rag, "add_document", tenant, id=document_id(name), text=text)
 
 
-async def recall(rag: Rag, tenant: str, asked: Sequence[Question], mode: Mode) -> float:
-    """The share of questions whose answer is among the first passages."""
-    found = [await is_found(rag, tenant, question, mode) for question in asked]
-    return sum(found) / len(found)
+async def scores(rag: Rag, asked: Sequence[Question], mode: Mode, *, rerank: bool) -> Scores:
+    """How well the questions are answered, with and without reranking."""
+    places: list[int | None] = []
+    seconds: list[float] = []
+    for question in asked:
+        started = time.perf_counter()
+        places.append(await place_of(rag, question, mode, rerank=rerank))
+        seconds.append(time.perf_counter() - started)
+    found = [place for place in places if place is not None]
+    return Scores(
+        first=found.count(1) / len(places),
+        found=len(found) / len(places),
+        reciprocal_rank=sum(1 / place for place in found) / len(places),
+        seconds=statistics.median(seconds),
+    )
 
 
-async def is_found(rag: Rag, tenant: str, question: Question, mode: Mode) -> bool:
-    """Whether one of the first passages covers enough of the answer."""
-    answer = await do(rag, "search", tenant, query=question.text, top_k=TOP_K, mode=mode)
-    return any(covers(result, each) for result in answer["results"] for each in question.answers)
+async def place_of(rag: Rag, question: Question, mode: Mode, *, rerank: bool) -> int | None:
+    """The place of the first passage that covers enough of the answer, from 1; None beyond 5."""
+    fields = {"query": question.text, "top_k": TOP_K, "mode": mode, "rerank": rerank}
+    results = (await do(rag, "search", TENANT, **fields))["results"]
+    right = (any(covers(result, each) for each in question.answers) for result in results)
+    return next((place for place, is_right in enumerate(right, 1) if is_right), None)
 
 
 def covers(result: dict[str, Any], answer: Answer) -> bool:
@@ -150,8 +189,8 @@ async def do(rag: Rag, operation: str, tenant: str, **fields: Any) -> Any:
     return orjson.loads(reply.body)
 
 
-async def measure(database_url: str) -> dict[Mode, float]:
-    """Recall by mode, in a migrated database."""
+async def measure(database_url: str) -> dict[str, Scores]:
+    """Scores by mode, and reranked, in a migrated database."""
     set_environment("DATABASE_URL", database_url)
     rag = graph()
     await rag.start()
@@ -160,7 +199,10 @@ async def measure(database_url: str) -> dict[Mode, float]:
         texts = pages()
         await fill(rag, TENANT, texts)
         asked = questions(texts)
-        return {mode: await recall(rag, TENANT, asked, mode) for mode in MODES}
+        plain: dict[str, Scores] = {
+            mode: await scores(rag, asked, mode, rerank=False) for mode in MODES
+        }
+        return {**plain, RERANKED: await scores(rag, asked, "hybrid", rerank=True)}
     finally:
         await rag.stop()
 
@@ -182,8 +224,12 @@ def main() -> None:
         try:
             url = server.create_database("carillon")
             migrate(url)
-            for mode, share in asyncio.run(measure(url)).items():
-                print(f"{mode:8} recall@{TOP_K} {share:.3f}")
+            print(f"{'':8} recall@1  recall@{TOP_K}  MRR@{TOP_K}  ms, p50")
+            for mode, each in asyncio.run(measure(url)).items():
+                print(
+                    f"{mode:8} {each.first:8.3f}  {each.found:8.3f}  {each.reciprocal_rank:5.3f}"
+                    f"  {1000 * each.seconds:7.0f}"
+                )
         finally:
             server.stop()
 

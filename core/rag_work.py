@@ -5,7 +5,7 @@ knows what it may take. Each is the sum of the graph's steps. It measures nothin
 """
 
 from core.chat import BYTES_PER_TOKEN, estimate_chat
-from core.embedding import EmbeddingRequest, estimate_embedding
+from core.embedding import SPECIAL_TOKENS, EmbeddingRequest, estimate_embedding
 from core.model import ModelCard
 from core.rag import (
     AddRequest,
@@ -83,13 +83,22 @@ def candidates(top_k: int) -> int:
     return max(FEWEST_CANDIDATES, CANDIDATES_PER_RESULT * top_k)
 
 
+def reranked_tokens(limits: RagLimits) -> int:
+    """How much of a passage is reranked, in tokens of the rerank model.
+
+    That counts otherwise than the embedding model, whose tokens cut the passages.
+    """
+    return limits.passage_tokens * 5 // 4
+
+
 def _retrieval(query: str, request: Retrieval, card: ModelCard) -> WorkUnits:
     units = NO_WORK
     if request.mode != "keyword":
         # The embedding model's window is not in this card: the whole query is reserved.
         units += estimate_embedding(EmbeddingRequest(input=query), ModelCard(id="-", spec="-"))
     if request.rerank:
-        pair = len(query.encode()) // BYTES_PER_TOKEN + 2 * RagLimits.of(card).passage_tokens
+        passage = reranked_tokens(RagLimits.of(card))
+        pair = len(query.encode()) // BYTES_PER_TOKEN + passage + SPECIAL_TOKENS
         units += WorkUnits(input_tokens=candidates(request.top_k) * pair)
     return units
 

@@ -1,7 +1,8 @@
 """Embeddings: sentence-transformers models with dynamic batching.
 
 Place in the path: step 4. Texts of requests that arrive together go through the model as one
-batch, sorted by length so that little is padding. It truncates only when asked to.
+batch, sorted by length so that little is padding. It truncates what is embedded only when asked to.
+The same model ranks documents by their token vectors: `deployments.late_interaction`.
 """
 
 import asyncio
@@ -16,9 +17,12 @@ from pydantic import Field
 from core.embedding import EmbeddingRequest, estimate_embedding
 from core.errors import ContextOverflow, InvalidRequest
 from core.model import CallContext, Frozen, ModelSpec, Operation, Reply
+from core.rerank import RerankRequest, estimate_apart
 from core.work import WorkUnits
 from deployments.batcher import Batch, Batcher
 from deployments.device_time import DeviceTime
+from deployments.late_interaction import LateInteraction, Question
+from deployments.ranking import rank
 from models.sources import locate
 
 MAX_BATCH_REQUESTS = 64
@@ -47,8 +51,11 @@ class EmbeddingSettings(Frozen):
     """CPU threads of one forward pass; None leaves it to torch."""
 
 
+Kind = Literal["embed", "rank"]
+
+
 class Texts(NamedTuple):
-    """Token ids of each input of one call."""
+    """Token ids of each input of one call; where it ranks, the first is the query."""
 
     tokens: list[list[int]]
     call: CallContext
@@ -72,9 +79,12 @@ class Embeddings:
         self.dimensions = int(self.encoder.get_embedding_dimension())
         self.prefix, self.suffix = _special_tokens(self.encoder.tokenizer)
         self.vocabulary = len(self.encoder.tokenizer)
+        self.late = LateInteraction(
+            self.encoder, len(self.prefix), len(self.suffix), settings.micro_batch
+        )
         self.device = DeviceTime()
-        self.batcher: Batcher[None, Texts, Any] = Batcher(
-            self._encode, MAX_BATCH_REQUESTS, BATCH_WAIT_S
+        self.batcher: Batcher[Kind, Texts, Any] = Batcher(
+            self._work, MAX_BATCH_REQUESTS, BATCH_WAIT_S
         )
 
     async def embed(self, request: EmbeddingRequest, call: CallContext) -> Reply:
@@ -82,9 +92,31 @@ class Embeddings:
         dimensions = self._dimensions(request)
         tokens = await self._tokens(request)
         units = WorkUnits(input_tokens=sum(len(ids) for ids in tokens))
-        found = await self.batcher.submit(None, Texts(tokens, call), call.request_id)
+        found = await self.batcher.submit("embed", Texts(tokens, call), call.request_id)
         vectors = self._cut(found, dimensions)
         return Reply(self._body(request, vectors, units), units)
+
+    async def rerank(self, request: RerankRequest, call: CallContext) -> Reply:
+        """The documents that answer the query best, in the answer of `core.rerank`.
+
+        Query and documents are cut to the model's window.
+        """
+        query, *documents = await asyncio.to_thread(self._read_apart, request)
+
+        async def score(piece: Sequence[list[int]]) -> Sequence[float]:
+            texts = Texts([query, *piece], call)
+            scores: list[float] = await self.batcher.submit("rank", texts, call.request_id)
+            return scores
+
+        name = self.settings.name
+        return await rank(request, call, name, documents, score, size=len, once=len(query))
+
+    def _read_apart(self, request: RerankRequest) -> list[list[int]]:
+        """Token ids of the query and of each document."""
+        most = self.window
+        if request.max_tokens_per_doc is not None:
+            most = min(most, request.max_tokens_per_doc + self._overhead)
+        return [*self._read([request.query], self.window), *self._read(request.texts, most)]
 
     def _dimensions(self, request: EmbeddingRequest) -> int:
         asked = request.dimensions or self.dimensions
@@ -150,22 +182,28 @@ class Embeddings:
     def _overhead(self) -> int:
         return len(self.prefix) + len(self.suffix)
 
-    def _encode(self, batch: Batch[None, Texts, Any]) -> list[Any]:
-        """Vectors (inputs, dimensions) in float32 for each request of the batch.
-
-        In the worker thread. Each call bears the share that its tokens are of the batch.
-        """
+    def _work(self, batch: Batch[Kind, Texts, Any]) -> list[Any]:
+        """In the worker thread. Each call bears the share that its tokens are of the batch."""
         for texts in batch.jobs:
             self.device.begin(texts.call, weight=sum(map(len, texts.tokens)) or 1)
         try:
-            vectors = self._forward([ids for texts in batch.jobs for ids in texts.tokens], batch)
+            return self._encode(batch) if batch.kind == "embed" else self._rank(batch)
         finally:
             for texts in batch.jobs:
                 self.device.leave(texts.call)
+
+    def _rank(self, batch: Batch[Kind, Texts, Any]) -> list[list[float]]:
+        """A score of each document, for each request of the batch."""
+        questions = [Question(texts.tokens[0], texts.tokens[1:]) for texts in batch.jobs]
+        return self.late.scores(questions, batch.checkpoint)
+
+    def _encode(self, batch: Batch[Kind, Texts, Any]) -> list[Any]:
+        """Vectors (inputs, dimensions) in float32 for each request of the batch."""
+        vectors = self._forward([ids for texts in batch.jobs for ids in texts.tokens], batch)
         ends = list(itertools.accumulate(len(texts.tokens) for texts in batch.jobs))
         return [vectors[start:end] for start, end in itertools.pairwise([0, *ends])]
 
-    def _forward(self, inputs: Sequence[list[int]], batch: Batch[None, Texts, Any]) -> Any:
+    def _forward(self, inputs: Sequence[list[int]], batch: Batch[Kind, Texts, Any]) -> Any:
         order = sorted(range(len(inputs)), key=lambda index: len(inputs[index]))
         vectors = self.torch.empty(len(inputs), self.dimensions)
         with self.torch.inference_mode():
@@ -220,7 +258,8 @@ SPEC = ModelSpec(
     model=Embeddings,
     settings=EmbeddingSettings,
     operations={
-        "embed": Operation(method="embed", request=EmbeddingRequest, estimate=estimate_embedding)
+        "embed": Operation(method="embed", request=EmbeddingRequest, estimate=estimate_embedding),
+        "rerank": Operation(method="rerank", request=RerankRequest, estimate=estimate_apart),
     },
     # A batch can only be filled with requests that are already here.
     options={"max_ongoing_requests": 2 * MAX_BATCH_REQUESTS, "max_queued_requests": 512},

@@ -7,5 +7,6 @@ OPERATIONS = {
     "/v1/chat/completions": "chat",
     "/v1/completions": "completion",
     "/v1/embeddings": "embed",
+    "/v1/rerank": "rerank",
     "/v1/images/generations": "generate",
 }

@@ -63,6 +63,7 @@ from ingress.realtime.endpoint import RealtimeEndpoints
 from ingress.realtime.places import Places
 from ingress.receipts import Receipts
 from ingress.remote_media import RemoteMedia
+from ingress.rerank import RerankEndpoints
 from ingress.sign_in import SignInEndpoints
 from ingress.sql import SqlEndpoints
 from ingress.tenant_administration import TenantAdministration
@@ -163,6 +164,7 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
         path, services.usage, services.admission, services.ledger, services.reconciliation
     )
     yield openai
+    yield RerankEndpoints(path, catalog)
     yield Images(path, catalog, services.media)
     yield ImageWorkflows(path, catalog, services.media, services.gallery, services.remote)
     yield Gallery(path, services.gallery, services.media)

@@ -89,7 +89,7 @@ class Rag:
         reranker = None if settings.reranker is None else step(settings.reranker)
         self.library = library
         self.intake = Intake(settings.limits, counter, FileReader(), embedder, library)
-        self.retriever = Retriever(self.store, library, embedder, reranker)
+        self.retriever = Retriever(self.store, library, embedder, reranker, settings.limits)
 
     async def start(self) -> None:
         """Open the vector store."""

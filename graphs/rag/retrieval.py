@@ -14,8 +14,9 @@ import orjson
 from core.errors import InvalidRequest
 from core.filters import Metadata
 from core.model import CallContext
-from core.rag import RESERVED_KEYS, Looked, Retrieval
-from core.rag_work import candidates
+from core.rag import RESERVED_KEYS, Looked, RagLimits, Retrieval
+from core.rag_work import candidates, reranked_tokens
+from core.rerank import MAX_DOCUMENT, MAX_QUERY, RerankRequest
 from graphs.rag.embedding import Embedder
 from graphs.rag.fusion import hybrid
 from graphs.rag.library import Library
@@ -70,17 +71,23 @@ class Retriever:
     """Searches of one graph.
 
     Args:
-        reranker: a model whose operation `rerank` takes `query`, `documents` and `top_n`, and
-            answers `results` of `index` and `relevance_score`; None where there is none.
+        reranker: a model with the operation `rerank`; None where there is none.
+        limits: of the graph.
     """
 
     def __init__(
-        self, store: VectorStore, library: Library, embedder: Embedder, reranker: Step | None
+        self,
+        store: VectorStore,
+        library: Library,
+        embedder: Embedder,
+        reranker: Step | None,
+        limits: RagLimits,
     ) -> None:
         self._store = store
         self._library = library
         self._embedder = embedder
         self._reranker = reranker
+        self._limits = limits
 
     async def find(
         self, query: str, wanted: Retrieval, whose: Looked, call: CallContext
@@ -99,7 +106,7 @@ class Retriever:
         found = await self._look(scope, query, wanted, many + SPARE, call)
         sources = [_source(each) for each in await self._library.alive(scope, found)][:many]
         if wanted.rerank and self._reranker is not None and sources:
-            sources = await _reranked(self._reranker, query, sources, call)
+            sources = await self._reranked(self._reranker, query, sources, call)
         return sources[: wanted.top_k]
 
     async def _look(
@@ -112,20 +119,20 @@ class Retriever:
             return await self._store.query(scope, vector, many, wanted.filter)
         return await hybrid(self._store, scope, vector, query, many, wanted.filter)
 
-
-async def _reranked(
-    model: Step, query: str, sources: Sequence[Source], call: CallContext
-) -> list[Source]:
-    """All of them, in the model's order, with its scores."""
-    request = {
-        "query": query,
-        "documents": [source.text for source in sources],
-        "top_n": len(sources),
-    }
-    reply = await model.answer("rerank", request, call)
-    results = orjson.loads(reply.body)["results"]
-    best = sorted(results, key=lambda each: each["relevance_score"], reverse=True)
-    return [_scored(sources[each["index"]], each["relevance_score"]) for each in best]
+    async def _reranked(
+        self, model: Step, query: str, sources: Sequence[Source], call: CallContext
+    ) -> list[Source]:
+        """All of them, in the model's order, with its scores."""
+        request = RerankRequest(
+            # The last message of a conversation may be longer, and so may words without a space.
+            query=query[:MAX_QUERY],
+            documents=[source.text[:MAX_DOCUMENT] for source in sources],
+            max_tokens_per_doc=reranked_tokens(self._limits),
+        )
+        reply = await model.answer("rerank", request, call)
+        results = orjson.loads(reply.body)["results"]
+        best = sorted(results, key=lambda each: each["relevance_score"], reverse=True)
+        return [_scored(sources[each["index"]], each["relevance_score"]) for each in best]
 
 
 def _scored(source: Source, score: float) -> Source:

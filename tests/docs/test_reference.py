@@ -27,6 +27,7 @@ from deployments.fraud import FraudSettings
 from deployments.image_orders import ImageSettings
 from deployments.llm import LlmSettings
 from deployments.reading import ReadingSettings
+from deployments.rerank import RerankSettings
 from deployments.speech import SpeechSettings
 from deployments.transcription import TranscriptionSettings
 from deployments.video_takes import VideoSettings
@@ -69,6 +70,7 @@ SETTINGS: list[type[BaseModel]] = [
     ModelArgs,
     LlmSettings,
     EmbeddingSettings,
+    RerankSettings,
     EchoSettings,
     RagSettings,
     RagLimits,

@@ -1,4 +1,5 @@
-"""Stand-ins for the models that a graph calls: an encoder of words, a chat with one answer.
+"""Stand-ins for the models that a graph calls: an encoder of words, a chat with one answer, a
+ranking by words.
 
 They are `graphs.step.Step`s: they count into the call, and raise what a test says.
 """
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 from core.chat import ChatRequest
 from core.embedding import EmbeddingRequest
 from core.model import CallContext, Chunk, Reply
+from core.rerank import RerankRequest, rerank_body
 from core.work import WorkUnits
 from graphs.step import Step
 
@@ -101,6 +103,27 @@ class FakeChat(Step):
         self.requests.append(request)
         read = sum(len(str(message.content).split()) for message in request.messages)
         return WorkUnits(input_tokens=read, output_tokens=len(self.words.split()))
+
+
+class FakeReranker(Step):
+    """A document's score is how often it has the word `word`; one word is one token."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__("reranker")
+        self.word = word
+        self.requests: list[RerankRequest] = []
+
+    async def answer(
+        self, operation: str, request: BaseModel | dict[str, Any], call: CallContext
+    ) -> Reply:
+        assert operation == "rerank"
+        assert isinstance(request, RerankRequest)
+        self.requests.append(request)
+        scores = [float(text.split().count(self.word)) for text in request.texts]
+        units = WorkUnits(input_tokens=sum(len(text.split()) for text in request.texts))
+        call.done += units
+        body = rerank_body(request, scores, self.model, call.request_id, units)
+        return Reply(orjson.dumps(body), units)
 
 
 def _event(choice: dict[str, Any]) -> bytes:

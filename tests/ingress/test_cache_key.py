@@ -97,6 +97,7 @@ BASES: dict[str, dict[str, Any]] = {
     "chat": {"messages": [{"role": "user", "content": "hello"}]},
     "completion": {"prompt": "hello"},
     "embed": {"input": "hello"},
+    "rerank": {"query": "hello", "documents": ["a", "b"]},
     "forecast": {"symbol": "BTC"},
     "history": {"symbol": "BTC"},
     "risk": {"symbol": "BTC"},

@@ -14,14 +14,15 @@ from pydantic import SecretStr, ValidationError
 from auth.database import Database
 from auth.documents import DocumentBook
 from core.errors import Conflict, InvalidRequest, NotFound, QueueFull, StorageFull, StoreUnavailable
-from core.model import CallContext
+from core.model import CallContext, ModelCard
 from core.rag import RagLimits
+from core.rerank import MAX_QUERY
 from core.work import WorkUnits
 from graphs.rag.graph import SPEC, Rag
 from graphs.rag.library import Library
 from graphs.rag.settings import RagSettings
 from graphs.rag.vector_store import Scope
-from tests.fakes.steps import FakeChat, FakeEncoder
+from tests.fakes.steps import FakeChat, FakeEncoder, FakeReranker
 from tests.fakes.vector_store import MemoryStore
 from tests.graphs.rag import papers
 
@@ -42,6 +43,7 @@ class World:
 
     def __init__(self, rag: Rag, encoder: FakeEncoder, chat: FakeChat, store: MemoryStore) -> None:
         self.rag, self.encoder, self.chat, self.store = rag, encoder, chat, store
+        self.reranker = FakeReranker("ring")
         self.book = DocumentBook(rag.database)
         self.a, self.b = (f"t-{secrets.token_hex(6)}" for _ in range(2))
 
@@ -398,3 +400,72 @@ async def test_a_rerank_model_that_is_not_there_is_told(world: World):
     await world.do("add_document", text="Bells ring.")
     with pytest.raises(InvalidRequest, match="no rerank model"):
         await world.do("search", query="bells", rerank=True)
+
+
+def reranked(world: World) -> None:
+    """The graph's rerank model prefers what says "ring" most often."""
+    world.rag.retriever._reranker = world.reranker
+
+
+async def test_a_rerank_model_changes_the_order_and_not_what_is_told_of_a_passage(world: World):
+    reranked(world)
+    texts = {f"d{number}": "Bells " + "ring " * number + "well." for number in range(6)}
+    for name, text in texts.items():
+        await world.do("add_document", id=name, text=text, metadata={"name": name})
+    plain = (await world.do("search", query="bells well", top_k=2))["results"]
+    sorted_ = (await world.do("search", query="bells well", top_k=2, rerank=True))["results"]
+    assert [each["document"] for each in sorted_] == ["d5", "d4"]
+    assert [each["document"] for each in plain] != ["d5", "d4"]
+    assert [each["score"] for each in sorted_] == [5, 4]
+    for each in sorted_:
+        assert each["metadata"] == {"name": each["document"]}
+        stored = await world.book.find(world.a, "default", each["document"])
+        assert (stored.text or "")[each["start"] : each["end"]] == each["text"]
+    (asked,) = world.reranker.requests
+    assert len(asked.documents) == 6
+    assert asked.max_tokens_per_doc == 60  # a quarter more than a passage has
+
+
+async def test_citations_follow_the_new_order(world: World):
+    reranked(world)
+    for number in range(4):
+        await world.do("add_document", id=f"d{number}", text="Bells " + "ring " * number)
+    told = await world.do("answer", query="bells", top_k=2, rerank=True)
+    assert [each["document"] for each in told["citations"]] == ["d3", "d2"]
+    assert [each["cited"] for each in told["citations"]] == [True, False]
+    (asked,) = world.chat.requests
+    assert str(asked.messages[-1].content).index("ring ring ring") > 0
+    events, _ = await world.streamed("answer", query="bells", top_k=2, rerank=True)
+    cited = next(each for each in events if each.get("citations"))
+    assert [each["document"] for each in cited["citations"]] == ["d3", "d2"]
+
+
+async def test_reranking_is_counted_within_what_is_reserved(world: World):
+    reranked(world)
+    await world.do("add_document", text=TOWER)
+    call = CallContext("r1")
+    found = await world.do("search", call, query="three words here", rerank=True)
+    read = sum(len(str(text).split()) for text in world.reranker.requests[0].texts)
+    assert call.done == WorkUnits(input_tokens=3 + read)
+    assert found["usage"]["prompt_tokens"] == 3 + read
+    card = ModelCard(id="rag", spec="graphs.rag.graph:SPEC")
+    request = SPEC.operations["search"].request.model_validate(
+        {"query": "three words here", "rerank": True, "tenant": world.a}
+    )
+    assert SPEC.operations["search"].estimate(request, card).input_tokens >= 3 + read
+
+
+async def test_a_question_longer_than_a_rerank_model_takes_is_cut(world: World):
+    reranked(world)
+    await world.do("add_document", text="Bells ring.")
+    message = {"role": "user", "content": "bells " * 10_000}
+    await world.do("chat", messages=[message], rerank=True)
+    (asked,) = world.reranker.requests
+    assert len(asked.query) == MAX_QUERY
+
+
+async def test_nothing_found_is_nothing_to_rerank(world: World):
+    reranked(world)
+    await world.do("add_document", text="Bells ring.")
+    found = await world.do("search", query="zebra", mode="keyword", rerank=True)
+    assert (found["results"], world.reranker.requests) == ([], [])
