@@ -158,6 +158,7 @@ class RayHead:
             f"--temp-dir={temporary}",
             "--disable-usage-stats",
             "--no-monitor",  # the autoscaler's, of the cluster launcher
+            "--include-log-monitor=false",  # which sends every line of logs to drivers
             *("--log-style=record", "--log-color=false"),
         ]
 

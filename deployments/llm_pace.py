@@ -16,12 +16,12 @@ from core.model import CallContext
 
 EVENT_S = 0.02
 """Time between the events of a stream that is alone: 50 a second."""
-EVENT_S_PER_STREAM = 0.0045
+EVENT_S_PER_STREAM = 0.006
 """What each concurrent stream adds."""
 FORGET_S = 2.0
 """Load is what it was at its highest lately: callers that wait for each other come in waves."""
-LONGEST_EVENT_S = 0.16
-"""6 events a second still read as continuous."""
+LONGEST_EVENT_S = 0.2
+"""5 events a second still read as continuous."""
 MAX_TOKENS_PER_EVENT = 16
 WEIGHT = 0.2
 """Of the newest stream in the moving average."""

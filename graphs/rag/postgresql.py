@@ -23,7 +23,7 @@ from graphs.rag.vectors import other_length, scaled
 INDEXED = (256, 384, 512, 768, 1024, 1536, 2048, 3072)
 BATCH = 200
 """Passages of one round trip: the time limit is of each."""
-MIN_SEARCHED = 100
+MIN_SEARCHED = 64
 MAX_SEARCHED = 1_000
 """Nearest passages that the index keeps in sight (`hnsw.ef_search`): more find more, slower."""
 

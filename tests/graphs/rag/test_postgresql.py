@@ -158,6 +158,19 @@ async def test_words_with_quotes_and_backslashes_are_words(
     assert names(await store.query_text(scope, r"http://x.org/a'b?c=1", 5)) == ["a"]
 
 
+async def test_words_that_many_passages_have_find_the_one_that_has_several(
+    store: VectorStore, tenants: tuple[str, str], database: Database
+):
+    """Each word alone stands in more passages than are looked at; no passage has all of them."""
+    scope = Scope(tenants[0], "docs")
+    many = [Passage("many", n, ("amber", "basalt", "cedar")[n % 3]) for n in range(1_500)]
+    await store.upsert(scope, many, [UP] * len(many))
+    await put(store, scope, (Passage("both", 0, "cedar and amber"), UP))
+    await database.execute("VACUUM ANALYZE rag_passages")
+    found = await store.query_text(scope, "amber basalt cedar dolomite", 5)
+    assert names(found)[0] == "both"
+
+
 async def test_a_database_that_is_gone_is_unavailable(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PASSAGES_URL", "postgresql://nobody@127.0.0.1:1/none")
     settings = PostgresqlStore(database_url=SecretReference("env:PASSAGES_URL"), timeout_s=1.0)
