@@ -36,6 +36,7 @@ from benchmarks.passage_rows import passages
 from benchmarks.peers import PeerMissing
 from benchmarks.processes import ChildFailed
 from benchmarks.rag_rows import rag
+from benchmarks.rest import rest
 from benchmarks.vision_rows import vision
 from benchmarks.wake_rows import wake
 from core.settings import state_directory
@@ -116,6 +117,7 @@ def _measure(
     rows: list[Row] = []
     failures: dict[str, str] = {}
     for name in (group for group in GROUPS if group in names):
+        rest()
         console.print(f"measuring {name} ...")
         try:
             rows.extend(GROUPS[name](cluster, effort, scratch))
