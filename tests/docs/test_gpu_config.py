@@ -7,7 +7,9 @@ import pytest
 from cli.config import CheckedConfig, read_config
 from core.settings import ROOT
 from deployments.llm import Llm, LlmSettings
+from deployments.rerank import RerankSettings
 from graphs.gateway import GatewayConfig
+from ingress.catalog import Catalog
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +117,19 @@ def test_one_model_sleeps_and_the_gateway_is_never_alone(applications):
 def test_embeddings_run_on_the_gpu(applications):
     engine = next(a for a in applications if a["name"].startswith("bge"))["args"]["engine"]
     assert engine["device"] == "cuda"
+
+
+def test_documents_are_reranked_by_a_cross_encoder_within_its_share(applications):
+    """The embedding model can rank too, and is not asked."""
+    application = next(
+        a for a in applications if a["args"].get("spec") == "deployments.rerank:SPEC"
+    )
+    settings = RerankSettings.model_validate(application["args"]["engine"])
+    assert Catalog(cards(applications).models).find(None, "rerank").card.id == settings.name
+    windows = {card.application_name: card.context_window for card in cards(applications).models}
+    assert windows[application["name"]] == settings.window
+    assert settings.device == "cuda"
+    assert settings.memory_fraction is not None
+    assert settings.memory_fraction <= gpus_of(application)
+    rag = next(a for a in applications if a["name"] == "rag")
+    assert rag["args"]["engine"]["reranker"] == application["name"]
