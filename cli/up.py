@@ -37,6 +37,9 @@ from core.settings import read_yaml
 NEEDED_DISK_BYTES = 2**30
 WATCH_S = 1.0
 HEALTH_S = 60.0
+KNOWN_S = 10.0
+STARTING = frozenset({"unknown", "absent", "not_started", "deploying"})
+"""What the gateway says of a model that it has not seen running."""
 SHUTDOWN_S = 10.0
 GRACE_S = 10.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -125,11 +128,17 @@ class Up:
     def _await_health(self) -> None:
         deadline = time.monotonic() + HEALTH_S
         assert self._run is not None
-        while not _is_healthy(self._run.base_url):
+        while not (health := _health(self._run.base_url)):
             self._tend()
             if time.monotonic() > deadline:
                 raise Failure(f"{self._run.base_url}/health is not healthy; see carillon status")
             time.sleep(0.2)
+        # The gateway looks every few seconds: until then it refuses calls of what runs already.
+        deadline = time.monotonic() + KNOWN_S
+        while STARTING & set(health.values()) and time.monotonic() < deadline:
+            self._tend()
+            time.sleep(0.2)
+            health = _health(self._run.base_url)
 
     def _watch(self) -> None:
         while True:
@@ -212,13 +221,17 @@ def _http_options(config: Path) -> dict[str, Any]:
     return options if isinstance(options, dict) else {}
 
 
-def _is_healthy(base_url: str) -> bool:
+def _health(base_url: str) -> dict[str, str]:
+    """How each store and model is; nothing while the gateway is not healthy."""
     try:
-        health = httpx.get(f"{base_url}/health", timeout=5, trust_env=False)
+        answer = httpx.get(f"{base_url}/health", timeout=5, trust_env=False)
+        health = answer.json()
         # Served without PostgreSQL, too; but a start is done when everything is there.
-        return bool(health.is_success and health.json()["status"] == "healthy")
+        is_whole = answer.is_success and health["status"] == "healthy"
+        services: dict[str, str] = health["services"] if is_whole else {}
     except (httpx.HTTPError, ValueError, KeyError):
-        return False
+        return {}
+    return services
 
 
 def _quietly(act: Callable[[], None]) -> None:
