@@ -39,7 +39,9 @@ def settled():
 
 
 @pytest.fixture
-def recall(settled):
+def recall(settled, monkeypatch):
+    monkeypatch.setattr("graphs.recall.GRACE_S", 0.001)
+
     async def settle(request_id, ended):
         settled.append((request_id, ended))
 
@@ -53,7 +55,7 @@ async def test_the_replicas_of_each_model_are_asked_once_for_all_its_calls(
     monkeypatch.setattr(serve, "get_app_handle", applications.__getitem__)
     recall.begin([Abandoned("a", "chat"), Abandoned("b", "chat"), Abandoned("c", "speech")])
     recall.begin([Abandoned("made again by a job", None)])
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
     assert applications["chat"].asked == [["a", "b"]]
     assert applications["speech"].asked == [["c"]]
     assert settled == [("b", ENDED)]
@@ -65,9 +67,9 @@ async def test_a_model_that_is_gone_leaves_the_guess(monkeypatch, recall, settle
 
     monkeypatch.setattr(serve, "get_app_handle", gone)
     recall.begin([Abandoned("a", "chat")])
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
     assert settled == []
     monkeypatch.setattr(serve, "get_app_handle", lambda _: Application({"a": ENDED}))
     recall.begin([Abandoned("a", "chat")])
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
     assert settled == [("a", ENDED)], "it was asked anew"
