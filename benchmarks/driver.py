@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.processes import ChildFailed, beside_ray
+from benchmarks.processes import ChildFailed
 from core.settings import ROOT, child_environment
 
 STOP_WAIT_S = 20.0
@@ -40,7 +40,7 @@ class Driver:
         log: Path,
         wait_s: float = ANSWER_WAIT_S,
     ) -> None:
-        self._command = beside_ray([sys.executable, "-m", *command])
+        self._command = [sys.executable, "-m", *command]
         self._environment = child_environment({"PYTHONPATH": str(ROOT)} | dict(environment))
         self._log = log
         self._wait_s = wait_s

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import Child, beside_ray, cpu_seconds, family, free_port
+from benchmarks.processes import Child, cpu_seconds, family, free_port
 from core.settings import ROOT
 
 LITELLM = "litellm[proxy]==1.106.2"
@@ -78,7 +78,7 @@ def litellm(scratch: Path, backend_port: int, workers: int, *, cache: bool) -> I
     command += ["--port", str(port), "--num_workers", str(workers), "--telemetry", "False"]
     if workers > 1:  # on a busy machine a worker is else taken for dead while it starts
         command += ["--timeout_worker_healthcheck", str(round(START_TIMEOUT_S))]
-    with Child(beside_ray(command), scratch / f"litellm-{port}.log", LITELLM_QUIET) as child:
+    with Child(command, scratch / f"litellm-{port}.log", LITELLM_QUIET) as child:
         child.wait_until_answers(f"http://127.0.0.1:{port}/health/liveliness", START_TIMEOUT_S)
         yield Server(port, LITELLM_KEY, child.pid)
 
@@ -89,7 +89,7 @@ def backend(scratch: Path) -> Iterator[int]:
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.backend", str(port)]
     log = scratch / "backend.log"
-    with Child(beside_ray(command), log, {"PYTHONPATH": str(ROOT)}) as child:
+    with Child(command, log, {"PYTHONPATH": str(ROOT)}) as child:
         child.wait_until_answers(f"http://127.0.0.1:{port}/", START_TIMEOUT_S)
         yield port
 
@@ -110,7 +110,7 @@ def vllm(
         if value is not False:
             command += [f"--{option}"] if value is True else [f"--{option}", str(value)]
     command += QUIET_VLLM
-    with Child(beside_ray(command), scratch / "vllm.log", environment) as child:
+    with Child(command, scratch / "vllm.log", environment) as child:
         child.wait_until_answers(f"http://127.0.0.1:{port}/health", ENGINE_TIMEOUT_S)
         yield Server(port, "none", child.pid)
 

@@ -22,8 +22,6 @@ from core.settings import child_environment
 POLL_S = 0.1
 STOP_WAIT_S = 20.0
 LOG_TAIL_CHARACTERS = 2000
-RAY_NICENESS = 15
-"""Of the processes that Ray starts, so of every replica."""
 
 
 class ChildFailed(Exception):
@@ -88,14 +86,6 @@ class Child:
     def log_tail(self) -> str:
         """The end of what it wrote."""
         return self.log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
-
-
-def beside_ray(command: list[str]) -> list[str]:
-    """The command with the priority of a replica.
-
-    Without it the peer would go before us whenever something else wants a core.
-    """
-    return ["nice", "-n", str(RAY_NICENESS), *command]
 
 
 def free_port() -> int:

@@ -21,6 +21,7 @@ from cli import processes
 from cli.accounts import prepare
 from cli.failure import Failure
 from cli.first_wave import FIRST_WAVE_S, GATEWAY, first_model, first_wave
+from cli.housekeeping import step_back
 from cli.leftovers import sweep
 from cli.ports import LOOPBACK, require_free
 from cli.processes import ProcessRecord
@@ -122,6 +123,7 @@ class Up:
         others = [name for name in config.application_names if name not in known]
         outcomes += follow(self._api, others, self._steps, self._tend)
         _judge(outcomes)
+        step_back(processes.marked(self._ray.run_id))
         if GATEWAY in config.application_names:
             self._await_health()
 

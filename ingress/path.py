@@ -9,12 +9,13 @@
                                                                    (ingress.settling)
 
 `answer` serves whole answers, `stream` its sibling for streams; every route that costs something
-goes through one of them. What a caller reads is settled before the caller can read its end. A
-caller that goes away is settled by the replica, which alone knows what the engine produced.
+goes through one of them. The settlement of an answer leaves before the answer's end does. A caller
+that goes away is settled by the replica, which alone knows what the engine produced.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -227,34 +228,33 @@ class RequestPath:
     async def _relay(
         self, call: Call, ask: Ask, first: Chunk, chunks: AsyncGenerator[Chunk, None]
     ) -> AsyncGenerator[bytes, None]:
-        """Pass bytes on without reading them; settle before the caller sees the last ones."""
+        """Pass bytes on without reading them; their settlement leaves before the last ones."""
         ttft_ms = call.elapsed_ms()
         self._telemetry.first_token(call, ttft_ms)
         kept: list[bytes] = []
         chunk = first
-        try:
-            with self._settling.lease(call) as lease:
-                while not chunk.last:
+        async with aclosing(chunks):
+            try:
+                with self._settling.lease(call) as lease:
+                    while not chunk.last:
+                        kept.append(chunk.data)
+                        yield chunk.data
+                        lease.units = chunk.units
+                        chunk = await anext(chunks)
                     kept.append(chunk.data)
-                    yield chunk.data
-                    lease.units = chunk.units
-                    chunk = await anext(chunks)
-                kept.append(chunk.data)
-                whole = CachedReply(b"".join(kept), _stream_type(call), chunk.units)
-                if call.keep is not None:
-                    await call.keep(Reply(whole.body, whole.units, whole.media_type))
+                    whole = CachedReply(b"".join(kept), _stream_type(call), chunk.units)
+                    if call.keep is not None:
+                        await call.keep(Reply(whole.body, whole.units, whole.media_type))
+            except (asyncio.CancelledError, GeneratorExit):
+                self._asking.learn(call, ask, chunk.units)
+                self._settling.abandon(call, chunk.units, ttft_ms=ttft_ms)
+                raise
+            except Exception as error:
+                await self._settle_failed(call, ask, error, chunk.units, ttft_ms)
+                raise
             settlement = self._settlement(call, ask, whole, ttft_ms, chunk.device_s)
-            await self._settling.close(call, settlement)
+            await self._settling.begin_to_close(call, settlement)
             yield chunk.data
-        except (asyncio.CancelledError, GeneratorExit):
-            self._asking.learn(call, ask, chunk.units)
-            self._settling.abandon(call, chunk.units, ttft_ms=ttft_ms)
-            raise
-        except Exception as error:
-            await self._settle_failed(call, ask, error, chunk.units, ttft_ms)
-            raise
-        finally:
-            await chunks.aclose()
 
     async def _admit(
         self, call: Call, key: str | None, principal: Principal

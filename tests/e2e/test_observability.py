@@ -6,6 +6,7 @@ import json
 import httpx
 import psutil
 
+from cli.housekeeping import NICENESS
 from tests.e2e.cluster import GATEWAY_TITLE, configuration
 
 
@@ -120,3 +121,9 @@ def test_replicas_do_not_step_back_for_everything_else(cluster):
     """Ray starts its workers at the lowest priority but four, where each waking waits."""
     niceness = {psutil.Process(pid).nice() for pid in cluster.pids(GATEWAY_TITLE)}
     assert niceness == {psutil.Process().nice()}
+
+
+def test_what_keeps_house_steps_back_for_replicas(cluster):
+    """Whose wakings would else take turns from an engine on a machine of few cores."""
+    niceness = {psutil.Process(pid).nice() for pid in cluster.pids("ray::ServeController")}
+    assert niceness == {NICENESS}

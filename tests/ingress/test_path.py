@@ -401,22 +401,27 @@ async def test_an_answer_is_delivered_although_the_store_went_away_and_settled_w
     assert world.used("tokens") == 7
 
 
-async def test_a_caller_that_goes_while_the_store_is_away_still_pays_for_its_answer(monkeypatch):
+async def test_a_caller_that_goes_at_the_last_piece_while_the_store_is_away_pays_and_counts_once(
+    monkeypatch,
+):
     world = World()
-    tried = away_for(world, 3, monkeypatch, delay_s=0.02)
-    caller = asyncio.create_task(world.stream(world.call(stream=True)))
-    await until(lambda: tried)
-    caller.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await caller
+    away_for(world, 3, monkeypatch, delay_s=0.02)
+    stream = await world.path.stream(world.call(stream=True), KEY, world.who)
+    while not world.telemetry.statuses:
+        await anext(stream.pieces)
+    await stream.pieces.aclose()
     await until(world.settlements)
     assert [s.status_code for s in world.settlements()] == [200]
+    assert world.telemetry.statuses == [200]
 
 
-async def test_a_whole_answer_waits_until_its_settlement_is_sent_and_not_for_the_reply(monkeypatch):
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_an_answer_waits_until_its_settlement_is_sent_and_not_for_the_reply(
+    monkeypatch, streamed
+):
     world = World()
     tried = away_for(world, 1, monkeypatch, delay_s=0.02)
-    await world.answer(world.call())
+    await (world.stream if streamed else world.answer)(world.call(stream=streamed))
     assert tried, "sent"
     assert not world.settlements(), "and not waited for"
     await until(world.settlements)
