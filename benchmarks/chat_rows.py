@@ -7,6 +7,7 @@ prompts, which no other turn has, and stream with usage, greedily, to exactly th
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import peers
@@ -31,7 +32,9 @@ CLIENTS: dict[int, tuple[Target | None, Target | None]] = {
 ROUNDS_ALONE = 2
 """A client alone is quicker: it asks so many times as often."""
 CLOSE = 32
-"""Clients with whom the sides are so close that they take more turns, and briefer ones."""
+"""Clients with whom the sides are so close that they take more turns."""
+CLOSE_ROUNDS = 5
+"""Answers of each of them in a turn: the first ones, asked for all at once, must not decide."""
 
 
 def chat(cluster: Cluster, effort: Effort, scratch: Path) -> Iterator[Row]:
@@ -41,8 +44,13 @@ def chat(cluster: Cluster, effort: Effort, scratch: Path) -> Iterator[Row]:
     environment = replica_environment(CHAT_MODEL)
     with peers.vllm(scratch, model, CHAT_MODEL, options, environment) as peer:
         for clients, targets in CLIENTS.items():
-            this = effort.in_brief_turns if clients == CLOSE else effort
-            yield from rows_of(cluster, peer, clients, this, targets)
+            yield from rows_of(cluster, peer, clients, _effort(effort, clients), targets)
+
+
+def _effort(effort: Effort, clients: int) -> Effort:
+    if clients != CLOSE:
+        return effort
+    return replace(effort.in_brief_turns, rounds=CLOSE_ROUNDS)
 
 
 def rows_of(

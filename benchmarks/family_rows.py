@@ -88,8 +88,8 @@ def against_bare(
         library: what `model` is made with.
         as_often: how many times as many requests as where one takes a good part of a second.
     """
-    brief = effort.in_brief_turns
-    requests = as_often * brief.rounds
+    many = effort.in_many_turns
+    requests = as_often * many.rounds
     upcoming, again = itertools.tee(works)
 
     def ours() -> Measured:
@@ -102,7 +102,7 @@ def against_bare(
 
     wake_up(cluster, model)
     with Bare(model, scratch) as bare:
-        turns = take_turns(brief.repeats, ours, theirs, thrown_away=1)
+        turns = take_turns(many.repeats, ours, theirs, thrown_away=1)
     return compared(
         name,
         "ms",

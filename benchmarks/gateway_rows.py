@@ -58,6 +58,11 @@ class Effort:
             rounds=max(2, self.rounds // 2),
         )
 
+    @property
+    def in_many_turns(self) -> "Effort":
+        """The same for answers of less than a second, several times as long in all."""
+        return replace(self, repeats=4 * self.repeats + 3, rounds=2)
+
 
 QUICK = Effort(repeats=3, seconds=2.0, latencies=150, rounds=3)
 

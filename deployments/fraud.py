@@ -36,6 +36,9 @@ much more of it where other processes want the cores. Nor do they wait for anoth
 """
 
 
+Judge = Callable[[Any], bytes | memoryview]
+
+
 class FraudSettings(Frozen):
     """`engine` settings of a fraud model."""
 
@@ -78,7 +81,7 @@ class Fraud:
         judge = partial(detector.judge, threshold=request.threshold, explained=request.explained)
         judge = partial(self._timed, call, judge)
         loop = asyncio.get_running_loop()
-        pieces: list[bytes] = []
+        pieces: list[bytes | memoryview] = []
         for start in range(0, len(rows), step):
             piece = rows[start : start + step]
             if len(rows) <= ROWS_AT_ONCE:
@@ -93,10 +96,11 @@ class Fraud:
             "kind": request.kind,
         }
         usage = orjson.dumps({"usage": {"rows": len(rows)}})
-        body = b'%b,"results":[%b],%b' % (orjson.dumps(head)[:-1], b",".join(pieces), usage[1:])
-        return Reply(body, call.done)
+        results = [part for piece in pieces for part in (b",", piece)][1:]
+        parts = orjson.dumps(head)[:-1], b',"results":[', *results, b"],", usage[1:]
+        return Reply(b"".join(parts), call.done)
 
-    def _timed(self, call: CallContext, judge: Callable[[Any], bytes], piece: Any) -> bytes:
+    def _timed(self, call: CallContext, judge: Judge, piece: Any) -> bytes | memoryview:
         with self.device.busy(call):
             return judge(piece)
 

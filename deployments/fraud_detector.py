@@ -61,7 +61,7 @@ class Detector:
         columns = self._np.frombuffer(rows.values, dtype=self._np.float32)
         return self._np.ascontiguousarray(columns.reshape(self._columns, rows.size).T)
 
-    def judge(self, matrix: Any, threshold: float | None, *, explained: bool) -> bytes:
+    def judge(self, matrix: Any, threshold: float | None, *, explained: bool) -> bytes | memoryview:
         """Results of the rows as JSON objects with commas between.
 
         Args:

@@ -16,13 +16,13 @@ from core.model import CallContext
 
 EVENT_S = 0.02
 """Time between the events of a stream that is alone: 50 a second."""
-EVENT_S_PER_STREAM = 0.006
+EVENT_S_PER_STREAM = 0.009
 """What each concurrent stream adds."""
 FORGET_S = 2.0
 """Load is what it was at its highest lately: callers that wait for each other come in waves."""
-LONGEST_EVENT_S = 0.2
-"""5 events a second still read as continuous."""
-MAX_TOKENS_PER_EVENT = 16
+LONGEST_EVENT_S = 0.3
+"""Nobody reads the twenty words of such an event before the next one is there."""
+MAX_TOKENS_PER_EVENT = 32
 WEIGHT = 0.2
 """Of the newest stream in the moving average."""
 FEWEST_TOKENS = 8
