@@ -11,6 +11,7 @@ from pydantic import Field
 
 from core.errors import SettingsError
 from core.model import Frozen
+from deployments.torch_share import take_share
 from models.sources import locate
 
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
@@ -48,10 +49,7 @@ def torch_for(settings: DiffusionSettings) -> Any:
     """The module, within what this replica may take of the machine."""
     import torch
 
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
-    if settings.memory_fraction is not None and settings.device.startswith("cuda"):
-        torch.cuda.set_per_process_memory_fraction(settings.memory_fraction)
+    take_share(torch, settings)
     return torch
 
 

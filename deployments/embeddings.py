@@ -23,6 +23,7 @@ from deployments.batcher import Batch, Batcher
 from deployments.device_time import DeviceTime
 from deployments.late_interaction import LateInteraction, Question
 from deployments.ranking import rank
+from deployments.torch_share import take_share
 from models.sources import locate
 
 MAX_BATCH_REQUESTS = 64
@@ -68,10 +69,7 @@ class Embeddings:
         import torch
         from sentence_transformers import SentenceTransformer
 
-        if settings.threads is not None:
-            torch.set_num_threads(settings.threads)
-        if settings.memory_fraction is not None and settings.device.startswith("cuda"):
-            torch.cuda.set_per_process_memory_fraction(settings.memory_fraction)
+        take_share(torch, settings)
         self.settings = settings
         self.torch = torch
         self.encoder = SentenceTransformer(locate(settings.source), device=settings.device).eval()

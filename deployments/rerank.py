@@ -19,6 +19,7 @@ from core.rerank import RerankRequest, estimate_pairs
 from deployments.batcher import Batch, Batcher
 from deployments.device_time import DeviceTime
 from deployments.ranking import rank
+from deployments.torch_share import take_share
 from models.sources import locate
 
 MAX_BATCH_REQUESTS = 32
@@ -72,10 +73,7 @@ class Reranker:
         import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        if settings.threads is not None:
-            torch.set_num_threads(settings.threads)
-        if settings.memory_fraction is not None and settings.device.startswith("cuda"):
-            torch.cuda.set_per_process_memory_fraction(settings.memory_fraction)
+        take_share(torch, settings)
         folder = locate(settings.source)
         self.settings = settings
         self.torch = torch

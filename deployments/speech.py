@@ -30,6 +30,7 @@ from core.work import WorkUnits
 from deployments.audio_encoder import Encoder
 from deployments.device_time import DeviceTime
 from deployments.speech_text import sentences
+from deployments.torch_share import take_share
 from models.sources import locate
 
 OPENAI_VOICES = (
@@ -80,10 +81,7 @@ class Speech:
 
         from models import coqui
 
-        if settings.threads is not None:
-            torch.set_num_threads(settings.threads)
-        if settings.memory_fraction is not None and settings.device.startswith("cuda"):
-            torch.cuda.set_per_process_memory_fraction(settings.memory_fraction)
+        take_share(torch, settings)
         self.settings = settings
         self.engine = coqui.Speaker(Path(locate(settings.source)), settings.device)
         self.voices: list[str] = self.engine.voices or [ONLY_VOICE]

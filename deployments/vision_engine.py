@@ -16,6 +16,7 @@ from pydantic import Field
 from core.errors import ContextOverflow, InvalidRequest
 from core.model import Frozen
 from deployments.device_time import DeviceTime
+from deployments.torch_share import take_share
 from deployments.vision_rows import Piece, Row
 from models.sources import locate
 
@@ -55,10 +56,7 @@ class VisionEngine:
         import torch
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        if settings.threads is not None:
-            torch.set_num_threads(settings.threads)
-        if settings.memory_fraction is not None and settings.device.startswith("cuda"):
-            torch.cuda.set_per_process_memory_fraction(settings.memory_fraction)
+        take_share(torch, settings)
         folder = locate(settings.source)
         self.settings = settings
         self.torch = torch

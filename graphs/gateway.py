@@ -151,7 +151,8 @@ class Gateway:
     def _mount(self, config: GatewayConfig) -> Application:
         catalog = Catalog(config.models)
         table, others = endpoints(catalog, self.services), sockets(catalog, self.services)
-        return Application(table, _version(), others, self.governed.telemetry.answered)
+        told = self.governed.telemetry
+        return Application(table, _version(), others, told.answered, told.disconnected)
 
 
 def _version() -> str:

@@ -15,11 +15,11 @@ from starlette.websockets import WebSocket
 
 from core.errors import CarillonError, InvalidRequest, MethodNotAllowed, NotFound, Unavailable
 from ingress.endpoint import Endpoint, Report
-from ingress.exchange import Exchange
+from ingress.exchange import NO_ROUTE, Exchange
 from ingress.openapi import openapi_document
 from ingress.rendering import openai_body, render
 from ingress.responses import json_response
-from ingress.websocket import SocketEndpoint, refuse
+from ingress.websocket import SocketEndpoint, SocketReport, refuse
 
 START_RETRY_S = 1.0
 
@@ -29,6 +29,7 @@ class Application:
 
     Args:
         report: is told of every request that is not told of as a call.
+        socket_report: is told of every WebSocket that is refused, or breaks.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Application:
         version: str,
         sockets: Iterable[SocketEndpoint] = (),
         report: Report | None = None,
+        socket_report: SocketReport | None = None,
     ) -> None:
         table = [replace(endpoint, report=report) for endpoint in endpoints]
         self.document = openapi_document(table, version)
@@ -47,7 +49,9 @@ class Application:
         )
         self._report = report
         self.endpoints = table
-        self._sockets = {socket.path: socket for socket in sockets}
+        known = [replace(socket, report=socket_report) for socket in sockets]
+        self._sockets = {socket.path: socket for socket in known}
+        self._no_socket = SocketEndpoint(NO_ROUTE, _no_such_socket, "", socket_report)
         self._fixed: dict[tuple[str, str], tuple[Endpoint, Route]] = {}
         self._routes: list[tuple[Endpoint, Route]] = []
         for endpoint in table:
@@ -96,14 +100,15 @@ class Application:
         return Endpoint(scope["method"], "", refuse, "", report=self._report)
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = self._sockets.get(scope["path"])
-        if endpoint is None:
-            unknown = NotFound(f"no such WebSocket: {scope['path'][:200]}")
-            return await refuse(WebSocket(scope, receive, send), unknown)
+        endpoint = self._sockets.get(scope["path"], self._no_socket)
         return await endpoint(scope, receive, send)
 
     async def _openapi(self, exchange: Exchange) -> Response:
         return json_response(self.document)
+
+
+async def _no_such_socket(socket: WebSocket) -> None:
+    raise NotFound(f"no such WebSocket: {socket.url.path[:200]}")
 
 
 async def starting(scope: Scope, receive: Receive, send: Send) -> None:

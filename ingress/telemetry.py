@@ -15,12 +15,13 @@ from collections import Counter as Tally
 from typing import Protocol
 
 from ray.serve import metrics
+from starlette.websockets import WebSocket
 
 from auth.admission import Admitted, Hit, Refused, Verdict, WindowState
 from core.work import NO_WORK, WorkUnits
 from ingress.access_log import AccessLog
 from ingress.call import Call
-from ingress.exchange import Exchange
+from ingress.exchange import TRACE_ID_LENGTH, Exchange
 
 FLUSH_S = 1.0
 BUCKETS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000)
@@ -146,6 +147,11 @@ class ServeTelemetry:
         """What became of a request that is no call, or was refused before it was one."""
         ids = (exchange.request_id, exchange.trace_id)
         self._line(ids, exchange.endpoint, "", status, exchange.elapsed_ms())
+
+    def disconnected(self, socket: WebSocket, endpoint: str, status: int) -> None:
+        """What became of a WebSocket that was refused, or broke."""
+        trace_id = socket.headers.get("x-request-id", "")[:TRACE_ID_LENGTH]
+        self._line(("", trace_id), endpoint, "", status, 0)
 
     def settlement_lost(self, request_id: str) -> None:
         self._lost.add(1)

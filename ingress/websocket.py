@@ -19,6 +19,9 @@ logger = logging.getLogger("ray.serve")
 POLICY_VIOLATION = 1008
 DENIAL = "websocket.http.response"
 """The ASGI extension for answering a handshake as HTTP; uvicorn has it."""
+SocketReport = Callable[[WebSocket, str, int], None]
+"""Is told the path and status of a connection that was refused, or broke. See `ingress.telemetry`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +31,13 @@ class SocketEndpoint:
     Args:
         handler: accepts the connection and serves it to its end; a CarillonError that it raises
             before it accepts is the handshake's HTTP answer.
+        report: is told of what was refused, and of what broke.
     """
 
     path: str
     handler: Callable[[WebSocket], Awaitable[None]]
     summary: str
+    report: SocketReport | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve; every failure is rendered, none shows a traceback."""
@@ -42,14 +47,19 @@ class SocketEndpoint:
         except WebSocketDisconnect:
             return
         except CarillonError as error:
-            await refuse(socket, error)
+            await self._refuse(socket, error)
         except Exception:
             logger.exception("unhandled error on a WebSocket")
-            await refuse(socket, CarillonError("internal error"))
+            await self._refuse(socket, CarillonError("internal error"))
+
+    async def _refuse(self, socket: WebSocket, error: CarillonError) -> None:
+        if self.report is not None:
+            self.report(socket, self.path, error.status_code)
+        await refuse(socket, error)
 
 
 async def refuse(socket: WebSocket, error: CarillonError) -> None:
-    """Answer the handshake with `error` as HTTP; close a connection that was accepted."""
+    """Answer the handshake with `error` as HTTP; close a connection that is still open."""
     state = socket.application_state
     if state is WebSocketState.CONNECTING and DENIAL in socket.scope.get("extensions", {}):
         await socket.send_denial_response(render(error, openai_body, {}))

@@ -44,7 +44,7 @@ class RealtimeEndpoints:
         return [SocketEndpoint(ENDPOINT, self.converse, "Conversations in Realtime events")]
 
     async def converse(self, socket: WebSocket) -> None:
-        """Serve one connection to its end. Raises CarillonError before it is accepted."""
+        """Serve one connection to its end. Raises CarillonError when it is refused."""
         offered = socket.scope.get("subprotocols", [])
         chosen = PROTOCOL if PROTOCOL in offered else None
         by_protocol = next((name for name in offered if name.startswith(KEY_PROTOCOL)), None)
@@ -59,9 +59,9 @@ class RealtimeEndpoints:
                 session = Session(model=name or model.card.id)
                 await Connection(socket, calls, session, self._places.settings).run()
         except CarillonError as error:
-            if by_protocol is None or socket.application_state.name != "CONNECTING":
-                raise
-            await _refused(socket, chosen, error)
+            if by_protocol is not None and socket.application_state.name == "CONNECTING":
+                await _tell(socket, chosen, error)
+            raise
 
     async def _identified(self, socket: WebSocket, key: str | None) -> Principal:
         if self._guard.watches:
@@ -93,7 +93,7 @@ def _key(socket: WebSocket, by_protocol: str | None) -> str | None:
     return credentials(headers)
 
 
-async def _refused(socket: WebSocket, protocol: str | None, error: CarillonError) -> None:
+async def _tell(socket: WebSocket, protocol: str | None, error: CarillonError) -> None:
     """Tell a browser, which sees no more of a refused handshake than that there was one."""
     await socket.accept(protocol)
     outbox = Outbox(socket.send_text)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from starlette.websockets import WebSocket
 
 from auth.admission import Admitted, Refused, WindowState
 from auth.plans import Meter, Window
@@ -53,6 +54,21 @@ def test_what_happened_is_counted_by_model_status_and_kind(telemetry):
     assert {bound for _, bound in buckets} == {*UPPER_BOUNDS[4:]}
     assert set(buckets.values()) == {1}
     assert made["carillon_time_to_first_token_ms_sum"].values == {("echo",): 12}
+
+
+def test_a_refused_websocket_is_counted_and_has_a_line(telemetry, tmp_path):
+    headers = [(b"x-request-id", b"trace")]
+    socket = WebSocket({"type": "websocket", "headers": headers}, no_message, no_message)
+    telemetry.disconnected(socket, "/v1/realtime", 401)
+    telemetry.flush()
+    assert Metric.made["carillon_requests"].values == {("/v1/realtime", "", "401"): 1}
+    (log,) = tmp_path.glob("access-*.jsonl")
+    (line,) = map(json.loads, log.read_text().splitlines())
+    assert (line["trace_id"], line["endpoint"], line["status"]) == ("trace", "/v1/realtime", 401)
+
+
+async def no_message(*_):
+    raise AssertionError("nothing is sent or received")
 
 
 def test_a_refusal_is_counted_by_its_reason(telemetry):

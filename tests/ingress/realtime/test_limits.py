@@ -68,6 +68,7 @@ async def test_a_refused_handshake_is_an_http_answer_with_the_usual_error(
     assert response.status_code == status
     assert json.loads(response.body)["error"]["code"] == code
     assert ("www-authenticate" in response.headers) == (status == 401)
+    assert gateway.refused == [("/v1/realtime", status)]
 
 
 async def test_a_key_without_the_scope_or_the_model_is_refused():
@@ -87,6 +88,7 @@ async def test_browsers_bring_their_key_as_a_subprotocol_and_are_told_by_an_even
     async with connect(gateway, headers={}, subprotocols=good) as socket:
         assert socket.subprotocol == "realtime"
         assert (await told(socket))["type"] == "session.created"
+    assert not gateway.refused
     bad = ["realtime", "openai-insecure-api-key.ck-wrong"]
     async with connect(gateway, headers={}, subprotocols=bad) as socket:
         event = await told(socket)
@@ -95,6 +97,19 @@ async def test_browsers_bring_their_key_as_a_subprotocol_and_are_told_by_an_even
         with pytest.raises(websockets.ConnectionClosed):
             await socket.recv()
         assert (socket.close_code, socket.close_reason) == (3000, "invalid_api_key")
+    assert gateway.refused == [("/v1/realtime", 401)]
+
+
+async def test_a_connection_that_breaks_is_counted_and_closed(gateway, monkeypatch):
+    async def breaks(self):
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("ingress.realtime.connection.Connection.run", breaks)
+    async with connect(gateway) as socket:
+        with pytest.raises(websockets.ConnectionClosed):
+            await socket.recv()
+    assert socket.close_code == 1008
+    assert gateway.refused == [("/v1/realtime", 500)]
 
 
 async def test_the_path_is_a_socket_and_other_sockets_there_are_none(gateway):
@@ -106,6 +121,7 @@ async def test_the_path_is_a_socket_and_other_sockets_there_are_none(gateway):
         async with websockets.connect(gateway.socket_url + "/else"):
             pass
     assert caught.value.response.status_code == 404
+    assert gateway.refused == [("none", 404)]
 
 
 @pytest.mark.parametrize(

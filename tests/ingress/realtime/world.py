@@ -96,6 +96,8 @@ class Served:
     dispatcher: Replicas
     places: Places
     application: Application
+    refused: list[tuple[str, int]]
+    """Paths and statuses of connections that were refused, or broke."""
     port: int = 0
 
     @property
@@ -143,12 +145,14 @@ async def served(who=None, word_ms=0.0, sentence_s=0.0, limits=None, texts=()):
         dispatcher = Replicas(**{"starter-voice": voice, "ear": EarReplica(ear)})
         world.path._dispatcher = dispatcher
         catalog, places = Catalog(CARDS), Places(limits or RealtimeSettings())
+        refused: list[tuple[str, int]] = []
         application = Application(
             VoiceEndpoints(world.path, catalog).endpoints(),
             "test",
             RealtimeEndpoints(world.path, catalog, places, Strangers(Nobody())).sockets(),
+            socket_report=lambda _, path, status: refused.append((path, status)),
         )
-        found = Served(world, ear, mouth, voice, dispatcher, places, application)
+        found = Served(world, ear, mouth, voice, dispatcher, places, application, refused)
         async with listening(application) as found.port:
             yield found
 
