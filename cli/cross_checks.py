@@ -13,6 +13,8 @@ from core.errors import SettingsError
 from core.imports import check_limits, load_spec
 from core.model import ModelCard
 
+MEMORY_SETTINGS = ("memory_fraction", "gpu-memory-utilization", "gpu_memory_utilization")
+
 Applications = Sequence[dict[str, Any]]
 
 
@@ -82,13 +84,29 @@ def _gpus(applications: Applications) -> Iterator[str]:
         share = (deployment.get("ray_actor_options") or {}).get("num_gpus") or 0
         if share > 1 and share != int(share):
             yield f"{where}.ray_actor_options.num_gpus: {share} GPUs cannot be given"
-        options = ((application.get("args") or {}).get("engine") or {}).get("options") or {}
-        memory = options.get("gpu-memory-utilization", options.get("gpu_memory_utilization"))
-        if 0 < share < 1 and memory is not None and memory > share:
-            yield (
-                f"{where}: takes {share} of a GPU but its engine takes {memory} of the memory;"
-                " replicas that share a GPU must add up to at most 1"
-            )
+        for setting, memory in _memory_shares(application):
+            if 0 < share < memory:
+                yield (
+                    f"{where}: takes {share} of a GPU but its engine takes {memory:g} of the memory"
+                    f" ({setting}); replicas that share a GPU must add up to at most 1"
+                )
+
+
+def _memory_shares(application: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """What the engine takes of a GPU's memory, under the names that settings and vLLM have."""
+    engine = (application.get("args") or {}).get("engine") or {}
+    for given in (engine, engine.get("options") or {}):
+        for setting in MEMORY_SETTINGS:
+            if (memory := _number(given.get(setting))) is not None:
+                yield setting, memory
+
+
+def _number(value: Any) -> float | None:
+    """What is no number is the engine's to refuse."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _cards(applications: Applications) -> Iterator[str]:

@@ -171,6 +171,37 @@ def test_an_engine_that_takes_more_than_its_share_of_a_gpu_is_refused(tmp_path):
     assert "takes 0.9 of the memory" in refusal(document)
 
 
+def with_memory_fraction(fraction: Any, share: float | None) -> dict[str, Any]:
+    """A configuration with an embedding model on a GPU."""
+    document = copy.deepcopy(GOOD)
+    application = document["applications"][1]
+    application["args"] = {
+        "spec": "deployments.embeddings:SPEC",
+        "engine": {
+            "name": "m",
+            "source": "package:m",
+            "device": "cuda",
+            "memory_fraction": fraction,
+        },
+    }
+    options = {} if share is None else {"ray_actor_options": {"num_gpus": share}}
+    application["deployments"] = [{"name": "Embeddings"} | options]
+    document["applications"][0]["deployments"][0]["user_config"]["models"] = []
+    return document
+
+
+@pytest.mark.parametrize("fraction", [0.3, "0.3"])
+def test_a_model_that_takes_more_memory_than_its_share_of_a_gpu_is_refused(fraction):
+    message = refusal(with_memory_fraction(fraction, 0.25))
+    assert "applications[echo].deployments[Embeddings]: takes 0.25 of a GPU" in message
+    assert "takes 0.3 of the memory (memory_fraction)" in message
+
+
+@pytest.mark.parametrize(("fraction", "share"), [(0.25, 0.25), (0.9, 2), (0.9, None), (None, 0.1)])
+def test_a_model_within_its_share_of_a_gpu_passes(fraction, share):
+    check(with_memory_fraction(fraction, share), "test.yaml")
+
+
 VIDEO_LIMITS = {"sizes": ["64x64"], "fps": [4], "max_frames": 17}
 
 

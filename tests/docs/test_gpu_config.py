@@ -77,6 +77,17 @@ def test_an_engine_takes_no_more_memory_than_its_share_of_a_gpu(applications):
         assert float(settings.options["gpu-memory-utilization"]) <= share
 
 
+def test_no_memory_fraction_is_above_its_share_of_a_gpu(applications):
+    fractions = {
+        application["name"]: (fraction, gpus_of(application))
+        for application in applications
+        if (fraction := application["args"].get("engine", {}).get("memory_fraction"))
+    }
+    assert {"sdxl", "bge-large-en-v1.5", "vctk-vits"} <= fractions.keys()
+    for name, (fraction, share) in fractions.items():
+        assert fraction <= share, name
+
+
 def test_all_models_fit_on_one_gpu(applications):
     """Everything awake at once. Sums of fractions are what Ray compares, so leave no rounding."""
     assert sum(gpus_of(application) for application in applications) <= 1 - 1e-6
