@@ -11,6 +11,7 @@ from pydantic import Field
 
 from core.errors import SettingsError
 from core.model import Frozen
+from deployments.quantization import require_package
 from deployments.torch_share import take_share
 from models.sources import locate
 
@@ -21,7 +22,8 @@ class Quantization(Frozen):
     """How weights are held: diffusers' `PipelineQuantizationConfig`."""
 
     backend: str
-    """Such as `bitsandbytes_4bit`, `bitsandbytes_8bit`, `torchao`, `quanto`."""
+    """Such as `bitsandbytes_4bit`, `bitsandbytes_8bit`, `torchao`, `quanto`; its package must be
+    installed."""
     options: Mapping[str, Any] = {}
     components: tuple[str, ...] = ("transformer", "unet")
 
@@ -69,6 +71,8 @@ def load_pipeline(settings: DiffusionSettings, dtype: Any) -> Any:
     Raises:
         SettingsError: weights that are not there or cannot be loaded so.
     """
+    if settings.quantization is not None:
+        require_package(settings.quantization.backend)
     from diffusers import DiffusionPipeline
 
     options: dict[str, Any] = {"dtype": dtype}

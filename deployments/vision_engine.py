@@ -16,6 +16,7 @@ from pydantic import Field
 from core.errors import ContextOverflow, InvalidRequest
 from core.model import Frozen
 from deployments.device_time import DeviceTime
+from deployments.quantization import require_package
 from deployments.torch_share import take_share
 from deployments.vision_rows import Piece, Row
 from models.sources import locate
@@ -53,6 +54,8 @@ class VisionEngine:
     """One model, its processor, and the thread that runs them."""
 
     def __init__(self, settings: VisionEngineSettings) -> None:
+        if settings.quantization is not None:
+            require_package(_method(settings.quantization))
         import torch
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -224,6 +227,13 @@ def _tap(rows: Sequence[Row], ends: frozenset[int], decode: Any, device: DeviceT
             return torch.tensor(done, device=input_ids.device, dtype=torch.bool)
 
     return Tap()
+
+
+def _method(quantization: Mapping[str, Any]) -> str:
+    """As transformers reads it: bits alone mean bitsandbytes."""
+    if quantization.get("load_in_4bit") or quantization.get("load_in_8bit"):
+        return "bitsandbytes"
+    return str(quantization.get("quant_method"))
 
 
 def _loading(settings: VisionEngineSettings) -> dict[str, Any]:
