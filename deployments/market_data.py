@@ -221,7 +221,7 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         frame = pd.read_parquet(path)
     except ImportError as error:
-        raise SourceFailure("reading Parquet needs the package pyarrow") from error
+        raise SourceFailure("Parquet needs the package pyarrow: add the extra 'parquet'") from error
     except ValueError as error:  # what pyarrow raises for a file that is not Parquet
         raise SourceFailure("the price file is not Parquet") from error
     yield from frame.to_dict("records")

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import os
+import sys
 from datetime import UTC, date, datetime
 
 import httpx
@@ -135,6 +136,14 @@ async def test_a_parquet_file_is_read(tmp_path):
     path = tmp_path / "prices.parquet"
     pd.DataFrame({"symbol": ["BTC"], "time": [date(2026, 1, 1)], "close": [2.0]}).to_parquet(path)
     assert await FileSource(path).history("BTC") == (Day(date(2026, 1, 1), 2.0, None),)
+
+
+def test_parquet_without_its_package_names_it_and_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    path = tmp_path / "prices.parquet"
+    path.write_bytes(b"PAR1")
+    with pytest.raises(SettingsError, match="package pyarrow: add the extra 'parquet'"):
+        FileSource(path)
 
 
 async def test_a_file_that_changes_is_read_again(tmp_path):
