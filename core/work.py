@@ -62,4 +62,6 @@ def beyond(whole: WorkUnits, part: WorkUnits) -> WorkUnits:
 
 
 FIELDS = tuple(f.name for f in fields(WorkUnits))
+OTHER_UNITS = tuple(name for name in FIELDS if not name.endswith("_tokens"))
+"""Those of other work than tokens."""
 NO_WORK = WorkUnits()

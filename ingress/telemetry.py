@@ -18,7 +18,7 @@ from ray.serve import metrics
 from starlette.websockets import WebSocket
 
 from auth.admission import Admitted, Hit, Refused, Verdict, WindowState
-from core.work import NO_WORK, WorkUnits
+from core.work import NO_WORK, OTHER_UNITS, WorkUnits
 from ingress.access_log import AccessLog
 from ingress.call import Call
 from ingress.exchange import TRACE_ID_LENGTH, Exchange
@@ -106,6 +106,9 @@ class ServeTelemetry:
             "carillon_requests", "Requests answered", ("endpoint", "model", "status")
         )
         self._tokens = TalliedCounter("carillon_tokens", "Tokens billed", ("model", "kind"))
+        self._work = TalliedCounter(
+            "carillon_work", "Work billed in other units than tokens", ("model", "unit")
+        )
         self._admissions = TalliedCounter(
             "carillon_admissions", "Admission verdicts, refusals by window", ("verdict", "reason")
         )
@@ -141,6 +144,9 @@ class ServeTelemetry:
             self._tokens.add(units.input_tokens, model, "input")
             self._tokens.add(units.cached_tokens, model, "cached")
             self._tokens.add(units.output_tokens, model, "output")
+        for unit in OTHER_UNITS:
+            if count := getattr(units, unit):
+                self._work.add(count, model, unit)
         self._answered(call, status, units)
 
     def answered(self, exchange: Exchange, status: int) -> None:
@@ -177,6 +183,7 @@ class ServeTelemetry:
         for gathered in (
             self._requests,
             self._tokens,
+            self._work,
             self._admissions,
             self._watched,
             self._cache,

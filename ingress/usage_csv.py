@@ -12,13 +12,14 @@ from typing import Any
 
 import orjson
 
+from core.work import OTHER_UNITS
+
 CSV_TYPE = "text/csv; charset=utf-8"
 COLUMNS = (
     *("request_id", "admitted_at", "settled_at", "status", "status_code", "error_code"),
     *("api_key_id", "user_id", "endpoint", "operation", "model", "revision", "streamed", "cache"),
     *("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"),
 )
-OTHER_UNITS = ("characters", "pixel_steps", "audio_ms", "video_pixel_ms", "rows")
 LAST_COLUMNS = (
     "money",
     "currency",

@@ -56,6 +56,29 @@ def test_what_happened_is_counted_by_model_status_and_kind(telemetry):
     assert made["carillon_time_to_first_token_ms_sum"].values == {("echo",): 12}
 
 
+def test_work_of_every_family_is_counted_by_its_unit(telemetry):
+    call = World().call()
+    telemetry.finished(call, 200, WorkUnits(pixel_steps=4_096, rows=2))
+    telemetry.finished(call, 200, WorkUnits(pixel_steps=4_096, characters=5, input_tokens=3))
+    telemetry.finished(call, 499, WorkUnits(audio_ms=1_250, video_pixel_ms=10))
+    telemetry.flush()
+    telemetry.flush()
+    assert Metric.made["carillon_work"].values == {
+        ("echo", "pixel_steps"): 8_192,
+        ("echo", "rows"): 2,
+        ("echo", "characters"): 5,
+        ("echo", "audio_ms"): 1_250,
+        ("echo", "video_pixel_ms"): 10,
+    }
+    assert Metric.made["carillon_tokens"].values == {("echo", "input"): 3}
+
+
+def test_a_request_without_work_counts_none(telemetry):
+    telemetry.finished(World().call(), 500, WorkUnits())
+    telemetry.flush()
+    assert Metric.made["carillon_work"].values == {}
+
+
 def test_a_refused_websocket_is_counted_and_has_a_line(telemetry, tmp_path):
     headers = [(b"x-request-id", b"trace")]
     socket = WebSocket({"type": "websocket", "headers": headers}, no_message, no_message)
