@@ -56,7 +56,9 @@ class PictureFile(BaseModel):
 
 
 def _picture(value: Any) -> Any:
-    """A file from base64 or a data URL; what a form brought is one already."""
+    """A file from base64, a data URL or {"url": one}; what a form brought is one already."""
+    if isinstance(value, dict) and list(value) == ["url"]:
+        value = value["url"]
     if not isinstance(value, str):
         return value
     if value[:8].lower().startswith(("http://", "https://")):

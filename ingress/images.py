@@ -1,8 +1,8 @@
 """Images over HTTP: OpenAI's `/v1/images`, the styles, and older paths for the same.
 
-Place in the path: step 1 for pictures. Uploads reach the model as bytes; it judges them. Answers
-are the model's own JSON; only when a caller wants URLs are the pictures put in the media store
-here, after the call was settled. It does not decode pictures.
+Place in the path: step 1 for pictures. Uploads, and pictures given by URL, reach the model as
+bytes; it judges them. Answers are the model's own JSON; only when a caller wants URLs are the
+pictures put in the media store here, after the call was settled. It does not decode pictures.
 
     POST /api/text-to-image         POST /v1/images/generations
     POST /api/v1/generate/image     POST /v1/images/generations
@@ -28,6 +28,7 @@ from ingress.forms import FORM_TYPE, Form, read_form
 from ingress.media.origin import origin_of
 from ingress.media.store import Publisher
 from ingress.path import RequestPath
+from ingress.remote_media import RemoteMedia
 from ingress.rendering import openai_body
 from ingress.responses import StreamResponse, answer_response, json_response
 from ingress.route_rules import RouteRules, wants_url
@@ -56,14 +57,19 @@ class Images:
 
     Args:
         publisher: where pictures go when a caller wants URLs; None refuses to make any.
+        remote: fetches pictures given by URL; without it they are refused.
     """
 
     def __init__(
-        self, path: RequestPath, catalog: Catalog, publisher: Publisher | None = None
+        self,
+        path: RequestPath,
+        catalog: Catalog,
+        publisher: Publisher | None = None,
+        remote: RemoteMedia | None = None,
     ) -> None:
         self._path = path
         self._catalog = catalog
-        self._rules = RouteRules(publisher)
+        self._rules = RouteRules(publisher, remote)
 
     def endpoints(self) -> list[Endpoint]:
         return [
@@ -91,7 +97,7 @@ class Images:
         return await self._run(exchange, principal, "generate", await exchange.document())
 
     async def edit(self, exchange: Exchange) -> Response:
-        """A form, or JSON with pictures in base64."""
+        """A form, or JSON with pictures in base64 or by URL."""
         principal = await self._principal(exchange)
         return await self._run(exchange, principal, "edit", await _document(exchange))
 
@@ -177,6 +183,7 @@ class Images:
     async def _call(
         self, exchange: Exchange, principal: Principal, operation: str, document: dict[str, Any]
     ) -> Call:
+        await self._rules.inline(operation, document)
         call = exchange.call(self._catalog, operation, document)
         await self._rules.apply(call, principal)
         return call

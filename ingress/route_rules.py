@@ -19,6 +19,12 @@ from ingress.remote_media import RemoteMedia
 
 PICTURES = "image"
 """The family of models that draw."""
+PICTURE_FIELDS = {
+    "generate": ("control_image",),
+    "edit": ("image", "mask", "control_image"),
+    "variation": ("image",),
+}
+"""Where requests to such models hold pictures."""
 FRESH = CachePolicy(read=False, write=False)
 
 
@@ -27,7 +33,7 @@ class RouteRules:
 
     Args:
         publisher: where pictures go when a caller wants URLs; None refuses to make any.
-        remote: fetches media that messages give by URL; without it they are refused.
+        remote: fetches media that requests give by URL; without it they are refused.
     """
 
     def __init__(
@@ -38,8 +44,12 @@ class RouteRules:
 
     async def inline(self, operation: str, document: dict[str, Any]) -> None:
         """Replace remote media in a request. Raises InvalidRequest naming the field."""
-        if operation == "chat" and self._remote is not None:
+        if self._remote is None:
+            return
+        if operation == "chat":
             await self._remote.inline_chat(document)
+        elif fields := PICTURE_FIELDS.get(operation):
+            await self._remote.inline(document, *fields)
 
     async def apply(self, call: Call, principal: Principal) -> None:
         """Set what a call may take from the cache, and see that its answer has somewhere to go.

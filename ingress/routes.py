@@ -165,7 +165,7 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
     )
     yield openai
     yield RerankEndpoints(path, catalog)
-    yield Images(path, catalog, services.media)
+    yield Images(path, catalog, services.media, services.remote)
     yield ImageWorkflows(path, catalog, services.media, services.gallery, services.remote)
     yield Gallery(path, services.gallery, services.media)
     yield VisionEndpoints(path, catalog, services.remote)

@@ -5,7 +5,7 @@ That real jobs survive `kill -9` is tested in `test_durable.py`, on a real clust
 
 import asyncio
 import tracemalloc
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from pydantic import SecretStr
@@ -73,7 +73,10 @@ async def test_pictures_as_urls_are_in_the_media_store_as_long_as_they_are_kept(
     assert any(row["hash"] in drawn["url"] for row in names)
 
 
-async def test_pictures_that_a_chat_points_to_are_fetched(world):
+@asynccontextmanager
+async def served_picture():
+    """The URL of a picture on a server of this test."""
+
     async def serve(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         data = picture((64, 64))
@@ -83,16 +86,27 @@ async def test_pictures_that_a_chat_points_to_are_fetched(world):
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/cat.png"
-    content = [
-        {"type": "text", "text": "what?"},
-        {"type": "image_url", "image_url": {"url": url}},
-    ]
-    messages = [{"role": "user", "content": content}]
-    _, answers, errors = await world.ran([line(0, messages=messages, model="starter-vision")])
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/cat.png"
     server.close()
+
+
+async def test_pictures_that_a_chat_points_to_are_fetched(world):
+    async with served_picture() as url:
+        content = [
+            {"type": "text", "text": "what?"},
+            {"type": "image_url", "image_url": {"url": url}},
+        ]
+        messages = [{"role": "user", "content": content}]
+        _, answers, errors = await world.ran([line(0, messages=messages, model="starter-vision")])
     assert errors == {}
     assert said(answers["line-0"]) == "what? 1"
+
+
+async def test_pictures_that_a_drawing_is_to_follow_are_fetched(world):
+    async with served_picture() as url:
+        _, _, errors = await world.ran([line(0, "a cat", DRAW, control_image=url)], DRAW)
+    assert errors == {}
+    assert world.models.calls[0].request.control_image.data == picture((64, 64))
 
 
 async def test_an_outage_longer_than_the_tries_loses_no_line_and_charges_none_twice(world, brief):
