@@ -29,6 +29,7 @@ from tests.ingress.test_images_http import (
     png,
     upload,
 )
+from tests.ingress.whole_gateway import whole_gateway
 
 OLDER = "/api/image-to-image"
 WHITE = png(np.full((64, 64), 255, np.uint8))
@@ -194,3 +195,16 @@ async def test_another_picture_at_the_same_url_is_not_answered_from_the_cache(cl
         verdicts.append((await client.post(EDIT, json=body)).headers["x-cache"])
         world.admission.counters.clear()
     assert verdicts == ["MISS", "HIT", "MISS"]
+
+
+async def test_the_gateway_fetches_for_every_path_that_takes_a_picture_and_none_in_private(
+    database_url, valkey_server, tmp_path, site
+):
+    async with (
+        whole_gateway(database_url, valkey_server.url, tmp_path) as whole,
+        whole.world.client((await whole.world.owner())["access_token"]) as client,
+    ):
+        for path in (EDIT, VARY, OLDER, "/v1/images/descriptions", "/api/image-to-text"):
+            response = await client.post(path, json={"image": site.url("/a.png")})
+            assert UNREACHABLE in refused(response, "image"), path
+    assert not site.asked
