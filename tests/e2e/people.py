@@ -3,6 +3,7 @@
 import asyncio
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import openai
@@ -79,3 +80,15 @@ def newcomer(cluster: Cluster, plan: str, limits: dict | None = None) -> Person:
     )
     assert response.status_code == 201, response.text
     return Person(cluster, tenant.group(), response.json()["key"])
+
+
+async def patiently(
+    client: httpx.AsyncClient, method: str, path: str, **options: Any
+) -> httpx.Response:
+    """A model that sleeps may take longer than a caller waits: come back when told."""
+    for _ in range(8):
+        answer = await client.request(method, path, **options)
+        if answer.status_code != 503:
+            break
+        await asyncio.sleep(float(answer.headers.get("retry-after", 1)))
+    return answer

@@ -1,6 +1,5 @@
 """Documents end to end: files in, passages and cited answers out, gone when they are deleted."""
 
-import asyncio
 import json
 import re
 import shutil
@@ -10,6 +9,7 @@ import httpx
 import pytest
 
 from core.settings import ROOT
+from tests.e2e.people import patiently
 from tests.e2e.test_chat import settled
 from tests.graphs.rag import papers
 
@@ -29,13 +29,7 @@ RETRY = "curl --fail-with-body --silent --show-error --retry 5 --retry-all-error
 
 
 async def ask(client: httpx.AsyncClient, method: str, path: str, **options) -> httpx.Response:
-    """A model that sleeps may take longer than a caller waits: come back when told."""
-    for _ in range(8):
-        answer = await client.request(method, f"/v1/rag/{path}", **options)
-        if answer.status_code != 503:
-            break
-        await asyncio.sleep(float(answer.headers.get("retry-after", 1)))
-    return answer
+    return await patiently(client, method, f"/v1/rag/{path}", **options)
 
 
 async def test_documents_are_added_found_cited_and_forgotten(pro, other):
@@ -93,6 +87,45 @@ async def test_documents_are_added_found_cited_and_forgotten(pro, other):
     assert all(embedded)
     read = [row for row in rows if row["operation"] == "read_document"]
     assert [(row["total_tokens"], row["status_code"]) for row in read] == [(0, 200)] * 2
+
+
+async def passages(client, mode):
+    """What a search finds now, whatever was answered before: documents and their places."""
+    question = {"query": "How heavy is the largest bell?", "mode": mode}
+    fresh = {"cache-control": "no-cache"}
+    answer = await ask(client, "POST", "search", json=question, headers=fresh)
+    assert answer.status_code == 200, answer.text
+    return sorted((each["document"], each["start"]) for each in answer.json()["results"])
+
+
+@pytest.mark.parametrize("mode", ["vector", "keyword", "hybrid"])
+async def test_the_same_document_of_two_tenants_is_each_ones_own(pro, other, mode):
+    data = papers.pdf(["The bells were cast in 1750.", "The largest bell weighs nine tons."])
+    question = {"query": "How heavy is the largest bell?", "mode": mode, "max_tokens": 8}
+    async with pro.http() as mine, other.http() as theirs:
+
+        async def add(client):
+            form = {"data": {"id": "bells"}, "files": {"file": ("bells.pdf", data)}}
+            added = await ask(client, "POST", "documents", **form)
+            assert added.status_code == 201, added.text
+
+        await add(mine)
+        alone = await passages(mine, mode)
+        assert {document for document, _ in alone} == {"bells"}
+        assert len(set(alone)) == len(alone), "a passage is found once"
+        await add(theirs)
+        assert [await passages(client, mode) for client in (mine, theirs)] == [alone, alone]
+        told = [
+            await ask(client, "POST", "generate", json=question)
+            for client in (mine, mine, theirs, theirs)
+        ]
+        assert [each.headers["x-cache"] for each in told] == ["MISS", "HIT", "MISS", "HIT"]
+        assert (await ask(mine, "DELETE", "documents/bells")).status_code == 200
+        assert await passages(mine, mode) == []
+        assert await passages(theirs, mode) == alone
+        assert (await ask(theirs, "POST", "generate", json=question)).headers["x-cache"] == "HIT"
+        assert (await ask(theirs, "GET", "documents/bells")).status_code == 200
+        assert (await ask(mine, "GET", "documents/bells")).status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 
+from tests.e2e.people import newcomer
 from tests.e2e.test_chat import settled
 
 RUNS = "/v1/workflows/runs"
@@ -106,6 +108,54 @@ async def test_the_older_paths(pro):
         done = (await client.get(f"/task/{told['task_id']}")).json()
     assert done["status"] == "completed"
     assert done["results"][0]["result"]["text"] == "hi"
+
+
+async def test_a_hundred_runs_at_once_are_each_their_tenants_alone_and_billed_once(cluster, figure):
+    people = [newcomer(cluster, "enterprise") for _ in range(2)]
+    began = time.perf_counter()
+    done = await asyncio.gather(*(fifty_runs(person, n) for n, person in enumerate(people)))
+    took_s = time.perf_counter() - began
+    figure("workflows: 100 runs of two steps, two tenants, begun at once", took_s, "s")
+    for person, runs in zip(people, done, strict=True):
+        assert [run["status"] for run in runs] == ["completed"] * 50
+        rows = await settled(person, 150)
+        steps = [step for run in runs for step in run["steps"]]
+        calls = {row["request_id"]: row for row in rows if row["model"] == "echo"}
+        themselves = [row for row in rows if row["model"] == "workflow"]
+        assert len(rows) == len(calls) + len(themselves) == 150
+        assert calls.keys() == {step["request_id"] for step in steps}
+        for step in steps:
+            words = len(step["output"]["text"].split())
+            row = calls[step["request_id"]]
+            assert (row["status_code"], row["input_tokens"], row["output_tokens"]) == (
+                200,
+                words,
+                words,
+            )
+        traces = [json.loads(row["details"])["trace_id"] for row in themselves]
+        assert sorted(traces) == sorted(run["id"] for run in runs)
+
+
+async def fifty_runs(person, tenant):
+    """Runs of two steps that are begun at once, as they ended, and nobody else's beside them."""
+    names = [f"t{tenant}r{number}" for number in range(50)]
+    async with person.http() as client:
+        begun_runs = await asyncio.gather(
+            *(
+                begun(client, say("one", f"{name} says"), say("two", "${steps.one.output.text} it"))
+                for name in names
+            )
+        )
+        async with asyncio.timeout(60):
+            while True:
+                listed = (await client.get(RUNS, params={"limit": 100})).json()["data"]
+                if all(run["status"] not in ("queued", "in_progress") for run in listed):
+                    break
+                await asyncio.sleep(0.5)
+        assert {run["id"] for run in listed} == {run["id"] for run in begun_runs}
+        runs = [(await client.get(f"{RUNS}/{run['id']}")).json() for run in begun_runs]
+    assert [run["steps"][1]["output"]["text"] for run in runs] == [f"{n} says it" for n in names]
+    return runs
 
 
 @pytest.mark.chaos
