@@ -341,8 +341,8 @@ async def test_documents_are_found_and_asked_about(pro):
         in_query = {"query": question, "top_k": 1}
         found = await patiently(client, "POST", f"{RAG}/search", params=in_query)
         assert found.json()["results"][0]["content"] == text, found.text
-        for path, body in (("generate", in_query), ("chat", {"message": question})):
-            told = await patiently(client, "POST", f"{RAG}/{path}", json=body)
+        for path, asked in (("generate", in_query), ("chat", {"message": question})):
+            told = await patiently(client, "POST", f"{RAG}/{path}", json=asked)
             assert told.status_code == 200, told.text
             assert told.json()["response"]
             assert [source["document"] for source in told.json()["sources"]] == ["bells"]
