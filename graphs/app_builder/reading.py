@@ -49,6 +49,8 @@ MENTIONS = re.compile(
 BLANKS = re.compile(r"[^\S\n]+")
 LINES = re.compile(r"\s*\n\s*")
 MARKS = re.compile(r"([^\w\s])(?:\s?\1)+")
+POSSESSIVE = re.compile(r"(?<=\w)(?<!\bit)(?<!\bthat)(?<!\bthere)['\u2019]s\b")
+"""As in a book's title; not as in it's."""
 LONGEST_LINE = 2_000
 PLAIN_FIELDS = {"name", "title", *CHOICES, *WORD_TYPES}
 
@@ -78,7 +80,7 @@ def plain(description: str) -> str:
     """
     text = BLANKS.sub(" ", description.lower())
     text = LINES.sub("\n", text)
-    text = MARKS.sub(r"\1", text)
+    text = POSSESSIVE.sub("", MARKS.sub(r"\1", text))
     return "\n".join(line[:LONGEST_LINE] for line in text.splitlines())
 
 

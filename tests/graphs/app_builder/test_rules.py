@@ -37,6 +37,12 @@ def test_things_and_their_fields_are_read_from_sentences():
     assert plan.title == "Task manager"
 
 
+@pytest.mark.parametrize("mark", ["'", "\u2019"])
+def test_a_possessive_is_no_thing_of_its_own(mark):
+    plan = read_component(f"A form for a book{mark}s title").plan
+    assert names(plan) == ["book_title"]
+
+
 @pytest.mark.parametrize(
     ("description", "entities"),
     [
