@@ -3,7 +3,7 @@
 Place: the end of `up`'s start. Ray's processes have one session and so share the cores as equals:
 controllers, dashboards and the writing of the ledger wake up hundreds of times a second and, on
 few cores, each time take a turn that an engine or the gateway would have had. With less weight
-they run in the gaps, and are still sure of a tenth of a core (sched(7), setpriority(2)). Raylet and
+they run in the gaps, and beside what never pauses get a tenth of a core (sched(7)). Raylet and
 HAProxy keep their priority: replicas inherit the one's, and requests pass the other. A process that
 is replaced later has Ray's own priority. It ends nothing.
 """
