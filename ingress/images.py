@@ -31,11 +31,11 @@ from ingress.path import RequestPath
 from ingress.remote_media import RemoteMedia
 from ingress.rendering import openai_body
 from ingress.responses import StreamResponse, answer_response, json_response
-from ingress.route_rules import RouteRules, wants_url
+from ingress.route_rules import PICTURE_FIELDS, RouteRules, wants_url
 
 MAX_UPLOAD_BYTES = 64 * 2**20
 """Of a whole form: a picture, a mask and a control picture."""
-UPLOADS = ("image", "mask", "control_image")
+UPLOADS = PICTURE_FIELDS["edit"]
 MAX_FILES = 16
 
 
