@@ -74,6 +74,9 @@ class Checkout:
         self.index = directory / "index"
         """An index of packages that has none."""
         self.index.mkdir()
+        self.temporary = directory / "temporary"
+        """What is killed leaves its files here."""
+        self.temporary.mkdir()
         requirements = directory / "requirements"
         requirements.mkdir()
         for name in ("install.sh", "partial.py", "uv.txt"):
@@ -102,6 +105,7 @@ class Checkout:
                     "PIP_FIND_LINKS": str(self.wheels),
                     "PIP_INDEX_URL": self.index.as_uri(),
                     "PIP_EXTRA_INDEX_URL": "",
+                    "TMPDIR": str(self.temporary),
                     "UV_CACHE_DIR": str(self.directory / "cache"),
                     **{f"{scheme}_PROXY": UNREACHABLE for scheme in ("HTTP", "HTTPS", "ALL")},
                     **{f"{scheme}_proxy": UNREACHABLE for scheme in ("http", "https", "all")},
