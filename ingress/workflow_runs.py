@@ -94,11 +94,13 @@ class WorkflowRuns:
         document: dict[str, Any],
         cache: CachePolicy,
         once: str | None = None,
+        repeats: str | None = None,
     ) -> Job:
         """A new run, handed over. Raises what `plan` and `require_room` do.
 
         Args:
             once: names it: the same is begun once (`JobBook.add`).
+            repeats: a run of the tenant's: what has not changed since is taken over.
         """
         if once is not None:
             before = await self._book.begun(principal.tenant_id, KIND, PREFIX, once)
@@ -111,9 +113,8 @@ class WorkflowRuns:
         if await self._book.unfinished(principal.tenant_id, KIND) >= MOST_UNFINISHED:
             raise LimitReached(f"{MOST_UNFINISHED} runs are under way already", None, RETRY_S)
         ends = datetime.now(UTC) + PATIENCE
-        job = await self._book.add(
-            principal, KIND, PREFIX, written(plan, cache), expires_at=ends, once=once
-        )
+        request = written(plan, cache) | ({} if repeats is None else {"repeats": repeats})
+        job = await self._book.add(principal, KIND, PREFIX, request, expires_at=ends, once=once)
         await self._admit_or_drop(principal, left, job)
         await self._queue.enqueue(job)
         return job
@@ -126,14 +127,16 @@ class WorkflowRuns:
         cache: CachePolicy,
         once: str | None = None,
     ) -> Job:
-        """The same workflow with some inputs changed; what did not change comes from the cache."""
-        document = (await self.find(principal, run_id)).request["workflow"]
+        """The same workflow with some inputs changed; what did not change is taken over."""
+        before = await self.find(principal, run_id)
+        document = before.request["workflow"]
         unknown = inputs.keys() - document.get("inputs", {}).keys()
         if unknown:
             name = min(unknown)
             raise InvalidRequest(f"the run has no input '{name[:200]}'", f"inputs.{name[:200]}")
         changed = document.get("inputs", {}) | inputs
-        return await self.begin(principal, document | {"inputs": changed}, cache, once)
+        document = document | {"inputs": changed}
+        return await self.begin(principal, document, cache, once, repeats=before.id)
 
     async def find(self, principal: Principal, run_id: str) -> Job:
         """A tenant's own run. Raises NotFound."""

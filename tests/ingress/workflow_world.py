@@ -130,7 +130,7 @@ def _text(request):
 
 def _reply(call, text):
     if call.operation_name in ("generate", "edit"):
-        data = [{"b64_json": base64.b64encode(PICTURE).decode()}]
+        data = [{"b64_json": base64.b64encode(PICTURE + _variation(call)).decode()}]
         body = {"data": data, "output_format": "png"}
     elif call.operation_name == "speak":
         return Reply(BEEP, WorkUnits(characters=5), "audio/wav")
@@ -147,6 +147,12 @@ def _reply(call, text):
         message = {"role": "assistant", "content": text}
         body = {"choices": [{"message": message, "finish_reason": "stop"}], "list": text.split()}
     return Reply(orjson.dumps(body), UNITS)
+
+
+def _variation(call):
+    """What makes the pictures of one prompt differ where it says "variation" and has no seed."""
+    wanted = "variation" in call.request.prompt and call.request.seed is None
+    return secrets.token_bytes(8) if wanted else b""
 
 
 class Runner:
