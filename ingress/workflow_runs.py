@@ -14,8 +14,9 @@ from typing import Any
 
 from auth.jobs import Job, JobBook, JobStatus
 from auth.principal import Principal
+from auth.webhook_tries import WebhookTries
 from auth.workflow_steps import StepBook
-from core.errors import CarillonError, InvalidRequest, LimitReached, NotFound
+from core.errors import CarillonError, Conflict, InvalidRequest, LimitReached, NotFound
 from core.plain import checked
 from core.workflow import Workflow
 from core.workflow_order import place_of, references_at
@@ -57,6 +58,7 @@ class WorkflowRuns:
         media: MediaStore,
         headroom: Headroom,
         admission: RunAdmission,
+        tries: WebhookTries,
     ) -> None:
         self._path = path
         self._catalog = catalog
@@ -66,6 +68,7 @@ class WorkflowRuns:
         self._media = media
         self._headroom = headroom
         self._admission = admission
+        self._tries = tries
 
     async def plan(self, principal: Principal, document: dict[str, Any]) -> Plan:
         """A workflow's plan.
@@ -175,6 +178,25 @@ class WorkflowRuns:
             return await self._book.find(run.tenant_id, WEBHOOK, webhook_id(run))
         except NotFound:
             return None
+
+    async def redeliver(self, principal: Principal, run_id: str) -> Job:
+        """Have a run's end told again, now, and if need be for another day.
+
+        Raises NotFound, InvalidRequest for a run without a webhook, Conflict for one that has not
+        ended, or that is being told of.
+        """
+        run = await self.find(principal, run_id)
+        if "webhook" not in run.request["workflow"]:
+            raise InvalidRequest("the run has no webhook")
+        if not run.status.is_final:
+            raise Conflict("the run has not ended: there is nothing to tell yet")
+        hook = await self.webhook(run)
+        if hook is None:
+            hook = await followed_by_webhook(self._book, run)
+        else:
+            hook = await self._tries.again(run.tenant_id, hook.id)
+        await self._queue.enqueue(hook)
+        return run
 
     async def delete(self, principal: Principal, run_id: str) -> None:
         """Forget a run that has ended. Media that it made stay in the tenant's library.

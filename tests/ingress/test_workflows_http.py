@@ -521,6 +521,34 @@ async def test_the_end_of_a_run_is_handed_on_to_be_told(world, client):
     assert len(world.runner.hooks) == 3
 
 
+async def test_the_end_of_a_run_is_told_again_when_its_owner_asks(world, client):
+    world.models.errors = {"bad": [InvalidRequest("no")]}
+    hook = {"url": "https://x.example/hook"}
+    run = await ran(client, say("a", "bad"), webhook=hook)
+    await asyncio.gather(*world.runner.tasks.values())
+    (job,) = world.runner.hooks
+    again = await client.post(f"{RUNS}/{run['id']}/redeliver")
+    assert again.json()["error"]["code"] == "conflict"  # the first try is under way
+    await world.book.begin(job.id)
+    await world.book.complete(job.id, {"status_code": 204})
+    assert (await client.get(f"{RUNS}/{run['id']}")).json()["webhook"]["status"] == "delivered"
+    again = await client.post(f"{RUNS}/{run['id']}/redeliver")
+    assert again.status_code == 200, again.text
+    told = again.json()["webhook"]
+    assert (told["status"], told["tries"], told["next_try_at"]) == ("pending", 1, None)
+    assert [hook.id for hook in world.runner.hooks] == [job.id, job.id]
+    assert world.runner.hooks[1].execution != job.execution
+    async with world.http(await world.tenant()) as other:
+        assert (await other.post(f"{RUNS}/{run['id']}/redeliver")).status_code == 404
+    silent = await ran(client, say("a", "x"))
+    refused = await client.post(f"{RUNS}/{silent['id']}/redeliver")
+    assert refused.json()["error"]["message"] == "the run has no webhook"
+    world.runner.paused = True
+    run = await begun(client, say("a", "y"), webhook=hook)
+    refused = await client.post(f"{RUNS}/{run['id']}/redeliver")
+    assert refused.status_code == 409
+
+
 async def test_while_the_queue_is_away_what_the_rows_say_holds_and_nothing_is_asked_for_twice(
     world, key, client
 ):

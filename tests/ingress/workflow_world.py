@@ -23,6 +23,7 @@ from auth.media import MediaOwnership
 from auth.plans import DAY_S, MINUTE_S, MONTH_S, Meter, Plan, Window
 from auth.prices import PriceBook
 from auth.usage import Usage
+from auth.webhook_tries import WebhookTries
 from auth.webhooks import WebhookSigner
 from auth.workflow_steps import StepBook
 from core.errors import CarillonError, StoreUnavailable
@@ -230,7 +231,7 @@ class WorkflowWorld:
         admission = RunAdmission(self.admission, self.admission, limits, PRICES)
         runs = WorkflowRuns(
             *(self.path, catalog, self.book, self.steps, Handover(self.runner), self.store),
-            *(headroom, admission),
+            *(headroom, admission, WebhookTries(database)),
         )
         self.signer = WebhookSigner(PEPPER)
         parts = (
