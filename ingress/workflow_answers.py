@@ -20,6 +20,7 @@ def run_object(job: Job, rows: Iterable[StepRow] | None = None) -> dict[str, Any
     told = run_summary(job) | {
         "inputs": workflow.get("inputs", {}),
         "outputs": job.result.get("outputs"),
+        "repeats": job.request.get("repeats"),
     }
     return told if rows is None else told | {"steps": _steps(workflow["steps"], rows)}
 

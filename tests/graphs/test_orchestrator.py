@@ -531,6 +531,7 @@ async def test_a_rerun_takes_over_what_the_cache_has_forgotten_or_never_kept(wor
     again = await client.post(f"{RUNS}/{run['id']}/rerun", json={"inputs": {"words": ["new", "b"]}})
     second = await ended(client, again.json())
     assert second["status"] == "completed", second["error"]
+    assert (run["repeats"], second["repeats"]) == (None, run["id"])
     assert {name: step["cache"] for name, step in by_id(second).items()} == {
         "picture": "HIT",
         "sees": "HIT",
