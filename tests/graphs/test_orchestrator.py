@@ -561,7 +561,7 @@ async def test_a_rerun_does_again_what_is_gone_and_what_was_to_be_made_anew(worl
     run = await ran(
         client,
         draw("kept", "a bell", seed=1),
-        draw("unseeded", "another bell"),
+        draw("unseeded", "another bell: variation"),
         say("same", "words"),
         {"id": "price", "model": "forecast", "operation": "history", "input": {"symbol": "BTC"}},
         {"id": "large", "model": "embed", "input": {"input": "large"}},
