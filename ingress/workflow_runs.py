@@ -33,6 +33,7 @@ from ingress.workflow_admission import RunAdmission, StepLeft, steps_left
 from ingress.workflow_answers import KIND
 from ingress.workflow_estimate import works_of
 from ingress.workflow_plan import Plan, planned, require_models
+from ingress.workflow_recordings import Recordings
 
 PREFIX = "run_"
 WEBHOOK = "webhook"
@@ -66,6 +67,7 @@ class WorkflowRuns:
         self._steps = steps
         self._queue = queue
         self._media = media
+        self._recordings = Recordings(media)
         self._headroom = headroom
         self._admission = admission
         self._tries = tries
@@ -79,7 +81,8 @@ class WorkflowRuns:
         workflow = validate(Workflow, checked(document))
         if workflow.webhook is not None:
             fetchable(workflow.webhook.url, "webhook.url")
-        plan = await asyncio.to_thread(planned, workflow, self._catalog)
+        recordings = await self._recordings.stand_ins(principal.tenant_id, workflow)
+        plan = await asyncio.to_thread(planned, workflow, self._catalog, recordings)
         require_models(plan, principal)
         await self._require_media(principal, workflow)
         return plan

@@ -12,6 +12,7 @@ from auth.limits import Limits
 from core.errors import BudgetSpent, InvalidRequest
 from ingress.exchange import call_of
 from tests.ingress.workflow_world import (
+    BEEP,
     CATALOG,
     PICTURE,
     PLANS,
@@ -89,6 +90,39 @@ async def test_a_workflow_is_checked_drawn_and_estimated_without_being_run(world
     assert plan["mermaid"].startswith("flowchart TD")
     assert await stored(world, key) == 0
     assert not world.models.calls
+
+
+def hear(name, file, **more):
+    step = {"id": name, "model": "starter-transcribe", "operation": "transcribe"}
+    return step | {"input": {"file": file}} | more
+
+
+async def test_what_a_recording_takes_is_known_where_it_is_there_already(world, client):
+    sound = (await client.post("/v1/media", files={"file": ("a.wav", BEEP)})).json()
+    there = f"${{media.{sound['id']}}}"
+    speak = {"id": "speak", "model": "starter-speech", "input": {"input": "hello"}}
+    to_come = hear("to_come", "${steps.speak.output.media}")
+    plan = (await client.post(CHECK, json={"steps": [hear("there", there), speak]})).json()
+    assert plan["estimate"]["is_complete"] is True
+    assert plan["estimate"]["steps"]["there"]["units"] == {"audio_ms": 1001}
+    plan = (await client.post(CHECK, json={"steps": [speak, to_come]})).json()
+    assert plan["estimate"]["is_complete"] is False
+    assert plan["estimate"]["steps"]["to_come"]["units"] is None
+    async with world.http(await world.tenant()) as other:
+        refused = await other.post(CHECK, json={"steps": [hear("there", there)]})
+    assert refused.json()["error"]["param"] == "steps.0.input.file"
+
+
+async def test_a_step_runs_for_each_of_several_files_of_the_library(client):
+    files = [
+        (await client.post("/v1/media", files={"file": ("a", data)})).json()
+        for data in (BEEP, PICTURE)
+    ]
+    media = [f"${{media.{file['id']}}}" for file in files]
+    run = await ran(client, hear("each", "${item}", map=media))
+    assert run["status"] == "completed", run["error"]
+    heard = [item["output"]["text"] for item in by_id(run)["each"]["items"]]
+    assert heard == [f"{len(BEEP)} bytes", f"{len(PICTURE)} bytes"]
 
 
 async def test_yaml_means_the_same_as_json(world, client):
