@@ -240,8 +240,15 @@ def _workflows(path: RequestPath, catalog: Catalog, services: Services) -> Itera
     )
     book, steps, media = services.jobs, services.steps, services.media
     runs = WorkflowRuns(
-        *(path, catalog, book, steps, services.queue, media),
-        *(headroom, admission, services.tries),
+        path,
+        catalog,
+        book,
+        steps,
+        services.queue,
+        media,
+        headroom,
+        admission,
+        services.tries,
     )
     yield WorkflowEndpoints(
         path, runs, book, steps, media, services.usage, services.prices, services.webhooks

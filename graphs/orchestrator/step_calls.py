@@ -92,12 +92,14 @@ class StepCalls:
         job: Job,
         step: PlannedStep,
         document: dict[str, Any],
+        item: int,
         once: str | None,
         begun: Begun,
     ) -> Answered | TakenOver:
         """A step's answer, or what stands for it.
 
         Args:
+            item: of the step.
             once: names the call, which is charged once though its process dies before that is
                 written down.
 
@@ -110,8 +112,9 @@ class StepCalls:
             principal = await self._path.identify(job.caller, Scope.INFERENCE)
             told = await self._versions.told(step.operation, document, principal.tenant_id)
             call = _call(job, step, told, principal, once)
-            asked = await asyncio.to_thread(asked_of, call)
-            if (made := await self._repeats.made(job, call, asked)) is not None:
+            policy = CachePolicy(*job.request["cache"])
+            asked = await asyncio.to_thread(asked_of, call, policy, f"{step.id}/{item}")
+            if (made := await self._repeats.made(job, asked)) is not None:
                 return TakenOver(made, asked)
             await self._require_room(step, principal)
             await begun(call.request_id)

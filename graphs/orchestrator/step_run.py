@@ -168,7 +168,7 @@ class StepRun:
 
         job = self._around.job
         once = f"{job.execution}:{self._step.id}:{index}:{tries}"
-        answered = await self._around.calls.make(job, self._planned, document, once, begun)
+        answered = await self._around.calls.make(job, self._planned, document, index, once, begun)
         done = replace(row, status=StepStatus.COMPLETED, asked=answered.asked)
         if isinstance(answered, TakenOver):
             taken = replace(done, tries=0, cache=TAKEN_OVER)

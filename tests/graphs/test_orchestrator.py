@@ -498,6 +498,11 @@ def draw(name, prompt, **more):
     }
 
 
+def pictures(run):
+    answers = [*run["outputs"]["unseeded"], run["outputs"]["another"]]
+    return [answer["data"][0]["b64_json"]["id"] for answer in answers]
+
+
 async def test_pictures_without_a_seed_differ_as_they_do_over_http(client):
     run = await ran(
         client,
@@ -507,10 +512,13 @@ async def test_pictures_without_a_seed_differ_as_they_do_over_http(client):
         outputs={"unseeded": "${steps.unseeded.output}", "another": "${steps.another.output}"},
     )
     assert run["status"] == "completed", run["error"]
-    answers = [*run["outputs"]["unseeded"], run["outputs"]["another"]]
-    assert len({answer["data"][0]["b64_json"]["id"] for answer in answers}) == 3
+    assert len(set(pictures(run))) == 3
     assert [item["cache"] for item in by_id(run)["unseeded"]["items"]] == ["BYPASS", "BYPASS"]
     assert sorted(item["cache"] for item in by_id(run)["seeded"]["items"]) == ["HIT", "MISS"]
+    # Whoever runs it again keeps each where it was, and pays for none.
+    again = await rerun(client, run)
+    assert pictures(again) == pictures(run)
+    assert all(item["request_id"] is None for item in by_id(again)["unseeded"]["items"])
 
 
 async def test_a_rerun_takes_over_what_the_cache_has_forgotten_or_never_kept(world, key, client):
@@ -561,7 +569,6 @@ async def test_a_rerun_does_again_what_is_gone_and_what_was_to_be_made_anew(worl
     run = await ran(
         client,
         draw("kept", "a bell", seed=1),
-        draw("unseeded", "another bell: variation"),
         say("same", "words"),
         {"id": "price", "model": "forecast", "operation": "history", "input": {"symbol": "BTC"}},
         {"id": "large", "model": "embed", "input": {"input": "large"}},
@@ -577,7 +584,6 @@ async def test_a_rerun_does_again_what_is_gone_and_what_was_to_be_made_anew(worl
     calls = {name: step["cache"] for name, step in by_id(await rerun(client, run)).items()}
     assert calls == {
         "kept": "HIT",
-        "unseeded": "BYPASS",
         "same": "HIT",
         "price": "MISS",
         "large": "MISS",
