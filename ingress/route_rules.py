@@ -25,6 +25,8 @@ PICTURE_FIELDS = {
     "variation": ("image",),
 }
 """Where requests to such models hold pictures."""
+SEEDS = frozenset({"seed", "seeds"})
+"""Fields that repeat what is drawn."""
 FRESH = CachePolicy(read=False, write=False)
 
 
@@ -88,9 +90,18 @@ def make_anew(call: Call) -> None:
     """Keep a call from the cache whose answer would be another one each time."""
     if call.operation.tenant_field is not None:
         call.cache = FRESH  # only the routes of what tenants keep know when that has changed
-    if call.model.spec.family == PICTURES and getattr(call.request, "seed", None) is None:
-        # Whoever names no seed wants another picture each time, not the last one again.
+    if names_no_seed(call):
         call.cache = FRESH
+
+
+def names_no_seed(call: Call) -> bool:
+    """Whether pictures or films are asked for without a seed: whoever does that wants others each
+    time, not the last ones again.
+    """
+    seeds = SEEDS & type(call.request).model_fields.keys()
+    if not (call.operation.makes_media and seeds):
+        return False
+    return all(getattr(call.request, name) is None for name in seeds)
 
 
 def wants_url(call: Call) -> bool:
