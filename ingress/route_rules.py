@@ -23,8 +23,11 @@ PICTURE_FIELDS = {
     "generate": ("control_image",),
     "edit": ("image", "mask", "control_image"),
     "variation": ("image",),
+    "describe": ("image",),
+    "animate": ("input_reference",),
+    "image_workflow": ("images", "generate.control_image"),
 }
-"""Where requests to such models hold pictures."""
+"""Where requests of these operations hold pictures; chats hold them in their messages' parts."""
 SEEDS = frozenset({"seed", "seeds"})
 """Fields that repeat what is drawn."""
 FRESH = CachePolicy(read=False, write=False)
