@@ -12,6 +12,7 @@ from ray.exceptions import RayTaskError
 from ray.serve.exceptions import BackPressureError
 
 from core.errors import BodyTooLarge, CarillonError, QueueFull
+from graphs.failures import call_of
 
 QUEUE_RETRY_S = 1.0
 START_RETRY_S = 5.0
@@ -41,7 +42,8 @@ def cause_of(error: RayTaskError, model: str) -> CarillonError:
         return own(cause)
     if isinstance(cause, BackPressureError):
         return full(model)
-    logger.error("the model %s failed: %s", model, error)
+    # Its replica logged where; the text may quote what the caller sent.
+    logger.error("the model %s failed: %s", model, type(cause).__name__, extra=call_of(cause))
     return CarillonError(f"the model '{model}' failed")
 
 

@@ -2,7 +2,8 @@
 
 It differs from the default in what tests need: three gateway replicas, so that what must hold
 across replicas is seen to, leases short enough to wait for, a chat queue that can be filled, and
-`echo-slow`, whose answers last as long as a test wants at no cost of computing, and have a price.
+`echo-slow`, whose answers last as long as a test wants at no cost of computing, have a price, and
+break when they are asked to.
 """
 
 import contextlib
@@ -31,6 +32,7 @@ STOP_S = 60.0
 LEASE_S = 8
 CHAT_RUNNING = 24
 GATEWAYS = 3
+SLOW_ECHO = "tests.e2e.faulty_echo:SPEC"
 SLOW_WORD_MS = 20.0
 GATEWAY_TITLE = "ServeReplica:gateway"
 REPLICA_PORTS = range(30_000, 31_001)
@@ -71,7 +73,7 @@ def configuration(port: int, state: Path) -> dict[str, Any]:
     chat = next(a for a in document["applications"] if a["name"] == "starter-chat")
     chat["deployments"][0] |= {"max_ongoing_requests": CHAT_RUNNING, "max_queued_requests": 8}
     document["applications"].append(slow_echo())
-    card = {"id": "echo-slow", "spec": "deployments.echo:SPEC"}
+    card = {"id": "echo-slow", "spec": SLOW_ECHO}
     # One document for the gateway and the jobs: YAML's anchor made them share it.
     gateway["deployments"][0]["user_config"]["models"].append(card)
     return document
@@ -87,13 +89,13 @@ def priced(state: Path) -> Path:
 
 
 def slow_echo() -> dict[str, Any]:
-    """An application whose answers take 20 ms a word."""
+    """An application whose answers take 20 ms a word, and which breaks on one of them."""
     return {
         "name": "echo-slow",
         "route_prefix": None,
         "import_path": "graphs.model:build",
         "args": {
-            "spec": "deployments.echo:SPEC",
+            "spec": SLOW_ECHO,
             "engine": {"model": "echo-slow", "word_ms": SLOW_WORD_MS},
         },
         "deployments": [

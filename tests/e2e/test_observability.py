@@ -1,13 +1,20 @@
 """What operators look at: health, status, metrics, logs, the OpenAPI document."""
 
 import asyncio
+import contextlib
 import json
+import secrets
 
 import httpx
 import psutil
+import pytest
 
 from cli.housekeeping import NICENESS
 from tests.e2e.cluster import GATEWAY_TITLE, configuration
+from tests.e2e.faulty_echo import FATAL
+from tests.e2e.test_chat import settled
+
+CHAT = "/v1/chat/completions"
 
 
 def _may_sleep(application):
@@ -73,6 +80,36 @@ async def log_lines(cluster, text):
             return found
         await asyncio.sleep(0.1)
     raise AssertionError(f"no access log line with {text}")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_model_that_breaks_is_logged_with_the_request_and_without_its_words(
+    cluster, pro, stream
+):
+    said = f"private-{secrets.token_hex(8)}"
+    message = {"role": "user", "content": f"{said} is {FATAL} said"}
+    body = {"model": "echo-slow", "messages": [message], "stream": stream}
+    async with pro.http() as client:
+        with contextlib.suppress(httpx.RemoteProtocolError):  # a stream that breaks is cut
+            answer = await client.post(CHAT, json=body)
+            assert not stream
+            assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+    (row,) = await settled(pro, 1)
+    assert (row["status_code"], row["output_tokens"]) == (500, 2 if stream else 0)
+    await log_lines(cluster, row["request_id"])
+    for log in cluster.logs():
+        with contextlib.suppress(FileNotFoundError):  # some are written anew all the time
+            assert said not in log.read_text(errors="replace"), log
+    (line,) = [
+        document
+        for log in cluster.logs()
+        if log.name.startswith("replica_echo-slow")
+        for document in map(json.loads, log.read_text().splitlines())
+        if document.get("carillon_request_id") == row["request_id"]
+    ]
+    assert line["levelname"] == "ERROR"
+    assert "faulty_echo.py" in line["exc_text"], "where it broke"
+    assert line["exc_text"].endswith("builtins.KeyError\n")
 
 
 async def test_metrics_reach_prometheus(cluster, pro):
