@@ -18,26 +18,33 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 CHAT = "/v1/chat/completions"
 COUNTED = {"stream_options": {"include_usage": True, "continuous_usage_stats": True}}
 """Each event says how many tokens there were so far: of a stream that breaks, too."""
+BEGUN = 4
+"""Events of a stream that has given some of its text."""
 ECHO = {"model": "echo", "messages": [{"role": "user", "content": "hello"}]}
 
 
-async def read(client, text):
-    """Read a stream until it ends or breaks; its `data:` lines."""
-    lines = []
+async def read(client, text, lines):
+    """Read a stream until it ends or breaks; its `data:` lines go into `lines`."""
     with contextlib.suppress(httpx.HTTPError):
         body = long_stream(text) | COUNTED
         async with client.stream("POST", CHAT, json=body) as response:
             async for line in response.aiter_lines():
-                lines += [line]
-    return [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
+                if line.startswith("data: "):
+                    lines.append(line.removeprefix("data: "))
 
 
 async def during_streams(person, act, streams=3):
-    async with person.http() as client:
-        reading = [asyncio.create_task(read(client, f"chaos {n}")) for n in range(streams)]
-        await asyncio.sleep(0.8)
+    """Act once every stream has given some events; what each of them gave."""
+    given: list[list[str]] = [[] for _ in range(streams)]
+    begin_by = time.monotonic() + 30
+    async with person.http() as client, asyncio.TaskGroup() as reading:
+        for number, lines in enumerate(given):
+            reading.create_task(read(client, f"chaos {number}", lines))
+        while min(map(len, given)) < BEGUN:
+            assert time.monotonic() < begin_by, given
+            await asyncio.sleep(0.02)
         act()
-        return await asyncio.gather(*reading)
+    return given
 
 
 async def served_again(person, model, within_s):

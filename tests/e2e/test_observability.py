@@ -107,7 +107,9 @@ async def test_a_model_that_breaks_is_logged_with_the_request_and_without_its_wo
     (row,) = await settled(pro, 1)
     assert (row["status_code"], row["output_tokens"]) == (500, 2 if stream else 0)
     await log_lines(cluster, row["request_id"])
-    assert not [log for log in cluster.logs() if said in log.read_text(errors="replace")]
+    for log in cluster.logs():
+        with contextlib.suppress(FileNotFoundError):  # some are written anew all the time
+            assert said not in log.read_text(errors="replace"), log
     (line,) = [
         document
         for log in cluster.logs()
