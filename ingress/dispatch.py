@@ -26,7 +26,7 @@ from core.errors import (
     ModelUnavailable,
 )
 from core.model import CallContext, Chunk, Ended, ModelCard, Reply
-from graphs.model_errors import PLAIN, START_RETRY_S, cause_of, full, own, too_large
+from graphs.model_errors import PLAIN, START_RETRY_S, cause_of, failed, full, own, too_large
 from ingress.call import Call
 from ingress.readiness import Readiness
 from ingress.turns import MS_PER_S, Turn, Turns
@@ -192,10 +192,10 @@ class ServeDispatcher:
             raise DeadlineExceeded(f"'{model}' did not answer in time") from error
         except RayTaskError as error:
             raise cause_of(error, model) from error
-        except AioRpcError as error:
+        except (AioRpcError, RayError, RayServeException) as error:
             raise (too_large(error, model) or self._gone(call, error)) from error
-        except (RayError, RayServeException) as error:
-            raise self._gone(call, error) from error
+        except Exception as error:
+            raise failed(error, model) from error
 
     def _full(self, call: Call) -> CarillonError:
         card = call.model.card

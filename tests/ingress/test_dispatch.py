@@ -9,7 +9,7 @@ from grpc.aio import AioRpcError, Metadata
 from ray import serve
 from ray.serve.exceptions import RayServeException
 
-from core.errors import BodyTooLarge, DeadlineExceeded, ModelUnavailable
+from core.errors import BodyTooLarge, CarillonError, DeadlineExceeded, ModelUnavailable
 from core.model import CallContext, Chunk, Ended, ModelCard
 from core.work import WorkUnits
 from ingress.call import Call
@@ -100,6 +100,14 @@ async def test_a_model_that_is_gone_knows_nothing_of_a_call(monkeypatch, call):
 
     monkeypatch.setattr(serve, "get_app_handle", gone)
     assert await dispatcher(1).ended(call) is None
+
+
+async def test_a_stream_whose_model_breaks_ends_with_an_error_that_says_no_more(stream):
+    chunks, response = stream([0, "no number"], 5)
+    assert (await anext(chunks)).data == b"x"
+    with pytest.raises(CarillonError, match=r"^the model 'echo' failed$"):
+        await anext(chunks)
+    assert response.cancelled == 1
 
 
 async def test_a_stream_that_ended_is_not_cancelled(stream):
