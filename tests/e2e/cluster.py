@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -242,13 +243,17 @@ def _signal(pids: list[int], what: signal.Signals) -> None:
             os.kill(pid, what)
 
 
-def start() -> Cluster:
-    """Start a cluster and wait until it greets. Raises with its output when it does not."""
+def start(configure: Callable[[int, Path], dict[str, Any]] = configuration) -> Cluster:
+    """Start a cluster and wait until it greets. Raises with its output when it does not.
+
+    Args:
+        configure: makes its configuration, from the port and the state directory.
+    """
     state = Path(tempfile.mkdtemp(prefix="carillon-e2e-", dir="/tmp"))
     state.chmod(0o755)
     port = free_port()
     config = state / "serve.yaml"
-    config.write_text(yaml.safe_dump(configuration(port, state), sort_keys=False))
+    config.write_text(yaml.safe_dump(configure(port, state), sort_keys=False))
     with (state / "up.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "cli.main", "up", str(config)],
