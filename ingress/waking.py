@@ -2,8 +2,8 @@
 
 Place in the path: step 4, when the model has no running replica. The call is already in Serve's
 queue, which is bounded and is what makes the autoscaler start a replica: a herd of callers causes
-one load. Here the caller waits for that replica, or is sent away with an honest estimate. It
-starts and stops nothing.
+one load. Here the caller waits for that replica, or is sent away with an honest estimate; the
+load goes on (`ingress.dispatch`). It starts and stops nothing.
 """
 
 import time

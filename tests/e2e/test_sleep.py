@@ -1,5 +1,5 @@
-"""A model that sleeps, from its callers' side: it wakes when called, and sleeps again when nobody
-calls.
+"""A model that sleeps, from its callers' side: it wakes when called, says how long that takes to
+those who do not wait, and sleeps again when nobody calls.
 
 On a cluster of its own, with little besides one such model, which is soon left alone.
 """
@@ -13,19 +13,20 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from tests.e2e import cluster as clusters
 from tests.e2e.calls import CHAT
 from tests.e2e.cluster import Cluster
-from tests.e2e.people import Person, newcomer
+from tests.e2e.people import Person, newcomer, patiently
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 MODEL = "sleeper"
 SERVED = ("gateway", "ledger", "echo")
-PATIENCE_S = 120.0
-"""Of the gateway: longer than a process takes to start."""
+ENOUGH_S, TOO_SHORT_S = 120.0, 0.2
+"""Patience of the gateway: longer than any start of a process, and shorter."""
 IDLE_S = 20.0
-"""Until the model sleeps again."""
+"""Until the model sleeps; longer than it takes to start, so that no caller need stay for that."""
 CHANGED_S = 120.0
 
 
@@ -46,7 +47,7 @@ def configuration(port: int, state: Path) -> dict[str, Any]:
     document["applications"].append(asleep)
     spec = {"spec": "deployments.echo:SPEC"}
     gateway = _named(document, "gateway")
-    gateway["args"]["wake_patience_s"] = PATIENCE_S
+    gateway["args"]["wake_patience_s"] = ENOUGH_S
     gateway["deployments"][0] |= {
         "num_replicas": 1,
         "user_config": {"models": [{"id": "echo"} | spec, {"id": MODEL, "wake_s": 5} | spec]},
@@ -76,6 +77,14 @@ def person(quiet: Cluster) -> Person:
 @pytest.fixture
 def watch(quiet: Cluster) -> Person:
     return Person(quiet, "operator", quiet.api_key)
+
+
+def patience(cluster: Cluster, seconds: float) -> None:
+    """Have the gateway let callers wait so long for a model that wakes."""
+    document = yaml.safe_load(cluster.config.read_text())
+    _named(document, "gateway")["args"]["wake_patience_s"] = seconds
+    cluster.config.write_text(yaml.safe_dump(document, sort_keys=False))
+    cluster.carillon("deploy", str(cluster.config))
 
 
 async def until_asleep(operator: Person) -> None:
@@ -117,13 +126,38 @@ def said(answer: httpx.Response) -> str:
     return text
 
 
+def loading(answer: httpx.Response) -> dict[str, float]:
+    """What a caller is told who did not wait long enough."""
+    assert answer.status_code == 503, answer.text
+    body = answer.json()
+    assert body["error"]["code"] == "model_loading"
+    assert 0 <= body["loading"]["progress"] < 1
+    assert 1 <= body["loading"]["eta_seconds"] <= int(answer.headers["retry-after"])
+    facts: dict[str, float] = body["loading"]
+    return facts
+
+
 async def test_the_first_call_wakes_it_and_is_answered_and_it_sleeps_and_wakes_again(
     quiet, person, watch
 ):
+    patience(quiet, ENOUGH_S)
     async with person.http() as http:
-        http.timeout = httpx.Timeout(PATIENCE_S)
+        http.timeout = httpx.Timeout(ENOUGH_S)
         for words in ("good morning", "good morning again"):
             await until_asleep(watch)
             await status_says(quiet, "0")
             assert said(await http.post(CHAT, **asking(words))) == words
             await status_says(quiet, "1 running")
+
+
+async def test_who_does_not_wait_is_told_how_far_it_is_and_answered_later(quiet, person, watch):
+    patience(quiet, TOO_SHORT_S)
+    async with person.http() as http:
+        for words in ("too early", "too early again"):
+            await until_asleep(watch)
+            told = loading(await http.post(CHAT, **asking(words)))
+            assert told["progress"] < 0.9  # of this load, also where nobody saw the last one end
+            await asyncio.sleep(told["eta_seconds"])
+            assert said(await patiently(http, "POST", CHAT, **asking(words))) == words
+    rows = [row for row in await person.usage_rows() if row["status_code"] == 503]
+    assert not any(row["output_tokens"] for row in rows)
