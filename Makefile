@@ -65,7 +65,9 @@ install: ## install what the tests and checks need
 	@$(MAKE) -s --no-print-directory $(DEV)
 
 clean: ## remove the environment and caches; data in .carillon stay
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV)-old
+	test ! -e $(VENV) || mv $(VENV) $(VENV)-old  # half of it must not be taken for the whole
+	rm -rf $(VENV)-old build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/.installed-cpu $(VENV)/.installed-gpu: $(VENV)/.installed-%: requirements/%.txt requirements/install.sh
 	@requirements/install.sh $*

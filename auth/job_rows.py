@@ -50,6 +50,8 @@ class Job:
     expires_at: datetime | None
     user_id: str | None = None
     """Who asked for it: behind one key there may be several people."""
+    try_at: datetime | None = None
+    """Of a webhook that failed: when it is tried again."""
 
     @property
     def caller(self) -> str:
@@ -90,4 +92,5 @@ def job_of(row: asyncpg.Record | None) -> Job:
         ended_at=row["ended_at"],
         expires_at=row["expires_at"],
         user_id=row["user_id"],
+        try_at=row["try_at"],
     )

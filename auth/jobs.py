@@ -36,7 +36,7 @@ OLDEST_FIRST = """
 """
 BRIEF = """
     SELECT id, tenant_id, api_key_id, user_id, kind, model, status, progress, error_code,
-        error_message, created_at, started_at, ended_at, expires_at,
+        error_message, created_at, started_at, ended_at, expires_at, try_at,
         jsonb_build_object('workflow', jsonb_build_object(
             'name', request -> 'workflow' -> 'name',
             'metadata', request -> 'workflow' -> 'metadata')) AS request,

@@ -18,13 +18,13 @@ ONE = -1
 """`item` of a step's own row."""
 RECORD = """
     INSERT INTO workflow_steps (tenant_id, run_id, step, item, status, tries, request_id, cache,
-        output, blob, error_code, error_message, change, started_at, ended_at)
-    VALUES ($1, $2, $3, $4, $5::text, $6, $7, $8, $9, $10, $11, $12, $13, now(),
+        output, blob, error_code, error_message, change, asked, started_at, ended_at)
+    VALUES ($1, $2, $3, $4, $5::text, $6, $7, $8, $9, $10, $11, $12, $13, $14, now(),
         CASE WHEN $5::text = 'running' THEN NULL ELSE now() END)
     ON CONFLICT (run_id, step, item) DO UPDATE SET status = excluded.status,
         tries = excluded.tries, request_id = excluded.request_id, cache = excluded.cache,
         output = excluded.output, blob = excluded.blob, error_code = excluded.error_code,
-        error_message = excluded.error_message, change = excluded.change,
+        error_message = excluded.error_message, change = excluded.change, asked = excluded.asked,
         started_at = CASE WHEN workflow_steps.ended_at IS NULL THEN workflow_steps.started_at
             ELSE excluded.started_at END,
         ended_at = excluded.ended_at
@@ -57,7 +57,8 @@ class StepRow:
     request_id: str | None = None
     """The latest call's, in the ledger."""
     cache: str | None = None
-    """`HIT` or `MISS`, of its answer."""
+    """`HIT`, `MISS` or `BYPASS`. A hit without a call was taken over from the run that this one
+    repeats."""
     output: Any = field(default=None, repr=False)
     blob: str | None = None
     """Where the output is that was too large for the row."""
@@ -65,6 +66,8 @@ class StepRow:
     error_message: str | None = None
     change: int = 0
     """Which change of its run this is."""
+    asked: str | None = None
+    """Names the request, where a rerun may take its answer over."""
     started_at: datetime | None = None
     ended_at: datetime | None = None
 
@@ -86,6 +89,17 @@ class StepBook:
         )
         return [_row(row) for row in rows]
 
+    async def answered(self, tenant_id: str, run_id: str, asked: str) -> StepRow | None:
+        """What completed in a run that asked for the same."""
+        row = await self._database.of(tenant_id).row(
+            "SELECT * FROM workflow_steps WHERE tenant_id = $1 AND run_id = $2 AND asked = $3"
+            " AND status = 'completed' LIMIT 1",
+            tenant_id,
+            run_id,
+            asked,
+        )
+        return None if row is None else _row(row)
+
     async def record(self, tenant_id: str, run_id: str, row: StepRow) -> None:
         """Write one, over what it said before."""
         await self._database.of(tenant_id).execute(
@@ -103,6 +117,7 @@ class StepBook:
             row.error_code,
             row.error_message,
             row.change,
+            row.asked,
         )
 
 
@@ -119,6 +134,7 @@ def _row(row: asyncpg.Record) -> StepRow:
         error_code=row["error_code"],
         error_message=row["error_message"],
         change=row["change"],
+        asked=row["asked"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
     )

@@ -11,7 +11,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from auth.migrate import migrate, prepare_role
 from cli.accounts import API_KEY
-from cli.embedded import PostgreSQL
+from cli.embedded import Child, PostgreSQL
 from cli.failure import Failure
 from cli.postgres_tools import dump, load
 from cli.run_state import RunFile
@@ -97,12 +97,14 @@ def _database(state: Path) -> Iterator[str]:
     if server.answers():
         yield server.url
         return
-    child = server.start()
-    try:
-        yield server.url
-    finally:
+
+    def stop(child: Child) -> None:
         child.send_signal(server.stop_signal)
         child.wait(STOP_S)
+
+    with ExitStack() as started:
+        server.start(lambda child: started.callback(stop, child))
+        yield server.url
 
 
 def _pack(parts: list[Path], to: Path) -> None:

@@ -16,6 +16,7 @@ import stat
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -83,17 +84,23 @@ class EmbeddedStore(ABC):
     def answers(self) -> bool:
         """Whether the server takes work."""
 
-    def start(self) -> Child:
-        """Start the server and wait until it answers. Raises Failure with its last log lines."""
+    def start(self, launched: Callable[[Child], object] = lambda _: None) -> Child:
+        """Start the server and wait until it answers. Raises Failure with its last log lines.
+
+        Args:
+            launched: told of every process at once: whoever interrupts the wait has to end it.
+        """
         deadline = time.monotonic() + START_S
         self.prepare()
         child = self.launch()
+        launched(child)
         while not self.answers():
             if child.poll() is not None:
                 if time.monotonic() > deadline - START_S / 2:
                     raise Failure(f"{self.name} does not start:\n{last_lines(self.log)}")
                 time.sleep(0.5)  # a predecessor that was killed may still hold shared memory
                 child = self.launch()
+                launched(child)
             elif time.monotonic() > deadline:
                 child.kill()
                 raise Failure(f"{self.name} does not answer:\n{last_lines(self.log)}")

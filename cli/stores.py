@@ -72,11 +72,16 @@ class Stores:
                 child.wait()
 
     def _launch(self, variable: str, store: EmbeddedStore) -> None:
-        self._children[variable] = store.start()
-        self._changed(
-            [
-                processes.record(self._embedded[v].name, child.pid)
-                for v, child in self._children.items()
-                if child.poll() is None
-            ]
-        )
+        def launched(child: Child) -> None:
+            self._children[variable] = child
+            self._changed(self._records())
+
+        store.start(launched)
+
+    def _records(self) -> list[ProcessRecord]:
+        """Of those that run. One that ends just now stays unreaped until it is asked for again."""
+        return [
+            processes.record(self._embedded[variable].name, child.pid)
+            for variable, child in self._children.items()
+            if child.poll() is None
+        ]

@@ -63,7 +63,7 @@ class Up:
         self._file = RunFile(state)
         self._steps = Steps()
         self._short = ShortPaths(state)
-        token = random_token(_private(state) / "ray-token")
+        token = random_token(_usable(state) / "ray-token")
         self._ray = RayHead(state, self._short, secrets.token_hex(8), token)
         self._api = ServeApi(self._ray.dashboard_url, token)
         self._stores = Stores(state, self._short, self._record_stores)
@@ -75,23 +75,22 @@ class Up:
         with self._file.lock():
             if count := sweep(self._file, self._short):
                 self._steps.say(f"stopped {count} processes of a run that was killed")
+            http = _http_options(self._config)
+            port = self._port or http.get("port", 8000)
+            require_free(port, "CARILLON_PORT")
             try:
-                self._start()
+                self._start(http.get("host", LOOPBACK), port)
                 self._watch()
             except KeyboardInterrupt:
                 OUT.print()
             finally:
                 self._stop()
 
-    def _start(self) -> None:
-        _require_disk(self.state)
-        http = _http_options(self._config)
-        port = self._port or http.get("port", 8000)
-        require_free(port, "CARILLON_PORT")
+    def _start(self, host: str, port: int) -> None:
         self._run = RunState(
             run_id=self._ray.run_id,
             up=processes.record("up", os.getpid()),
-            base_url=f"http://{http.get('host', LOOPBACK)}:{port}",
+            base_url=f"http://{host}:{port}",
             dashboard_url=self._ray.dashboard_url,
             gcs_address=self._ray.gcs_address,
         )
@@ -156,8 +155,8 @@ class Up:
 
     def _stop(self) -> None:
         """Everything in reverse. A second Ctrl-C cuts the waiting short."""
-        self._steps.say("stopping (Ctrl-C again: at once)")
         try:
+            self._steps.say("stopping (Ctrl-C again: at once)")
             if self._ray.is_alive() and self._api.is_up():
                 _quietly(lambda: self._api.shutdown(SHUTDOWN_S))
             self._ray.stop(GRACE_S)
@@ -244,11 +243,16 @@ def _quietly(act: Callable[[], None]) -> None:
         warn(str(failure))
 
 
-def _private(directory: Path) -> Path:
-    """Ray and others make world-writable directories; nobody else may come near them."""
-    directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o700)
-    return directory
+def _usable(state: Path) -> Path:
+    """The state directory, private and with room. Raises Failure before anything is written."""
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        # Ray and others make world-writable directories; nobody else may come near them.
+        state.chmod(0o700)
+    except OSError as error:
+        raise Failure(f"{state} cannot hold the state: {error.strerror}") from error
+    _require_disk(state)
+    return state
 
 
 def _signals_interrupt() -> None:

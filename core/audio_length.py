@@ -15,6 +15,7 @@ MP3_RATES_2: Final = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 1
 """kbit/s of MPEG-1 and MPEG-2 layer III (ISO 11172-3 and 13818-3)."""
 MP3_HZ: Final = (44100, 48000, 32000)
 OPUS_HZ: Final = 48_000
+STAND_IN_HZ: Final = 1_000
 AAC_HZ: Final = (
     *(96000, 88200, 64000, 48000, 44100, 32000, 24000),
     *(22050, 16000, 12000, 11025, 8000, 7350),
@@ -37,6 +38,12 @@ def audio_ms(data: bytes) -> int | None:
             except (IndexError, ValueError, struct.error, ZeroDivisionError):
                 return None
     return None
+
+
+def stand_in(ms: int) -> bytes:
+    """The header of a FLAC file that claims so many milliseconds, two or more, and has none."""
+    samples = min(ms - 1, 2**36 - 1)
+    return b"fLaC".ljust(18, b"\0") + (STAND_IN_HZ << 44 | samples).to_bytes(8, "big")
 
 
 def _wav(data: bytes) -> int | None:

@@ -26,6 +26,7 @@ not know HTTP dialects; it only carries a status, a stable `code` and safe text.
     ├── LimitReached                  429 rate_limit_exceeded
     │   ├── BudgetSpent               429 insufficient_quota
     │   └── QueueFull                 429 queue_full
+    ├── NotDelivered                  502 not_delivered
     ├── Unavailable                   503 unavailable
     │   ├── StoreUnavailable          503 store_unavailable
     │   ├── DataSourceUnavailable     503 data_source_unavailable
@@ -206,6 +207,13 @@ class QueueFull(LimitReached):
     """The model's queue is full; nothing was charged."""
 
     code = "queue_full"
+
+
+class NotDelivered(CarillonError):
+    """A webhook's receiver is away, or did not take it. It is tried again later."""
+
+    status_code = 502
+    code = "not_delivered"
 
 
 class Unavailable(CarillonError):

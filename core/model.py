@@ -140,6 +140,8 @@ class Operation:
             a true `stream`, a field or a property.
         stream_type: media type of such a stream, which the request may choose.
         cacheable: whether an identical request may be answered from the response cache.
+        is_of_its_moment: whether answers look at what changes by itself, such as a market: they may
+            be cached for as long as the cache keeps things, and are not taken over later.
         makes_media: whether answers hold files (pictures, sound, films): whoever keeps them asks
             for room first.
         tenant_field: the field that says whose data an operation is about, where tenants keep some.
@@ -154,6 +156,7 @@ class Operation:
     stream_method: str | None = None
     stream_type: Callable[[Any], str] = _event_stream
     cacheable: bool = True
+    is_of_its_moment: bool = False
     makes_media: bool = False
     tenant_field: str | None = None
     outdates: Callable[[bytes], bool] | None = None

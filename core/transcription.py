@@ -31,6 +31,8 @@ def _recording(value: Any) -> Any:
     """Bytes as they are; base64, from callers without forms, decoded."""
     if not isinstance(value, str):
         return value
+    if value[:8].lower().startswith(("http://", "https://")):
+        raise ValueError("recordings are not fetched: send the file, or base64 in JSON")
     try:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:

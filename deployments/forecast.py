@@ -326,10 +326,20 @@ SPEC = ModelSpec(
     settings=ForecastSettings,
     operations={
         "forecast": Operation(
-            method="forecast", request=ForecastRequest, estimate=estimate_forecast
+            method="forecast",
+            request=ForecastRequest,
+            estimate=estimate_forecast,
+            is_of_its_moment=True,
         ),
-        "history": Operation(method="history", request=HistoryRequest, estimate=estimate_history),
-        "risk": Operation(method="risk", request=RiskRequest, estimate=estimate_risk),
+        "history": Operation(
+            method="history",
+            request=HistoryRequest,
+            estimate=estimate_history,
+            is_of_its_moment=True,
+        ),
+        "risk": Operation(
+            method="risk", request=RiskRequest, estimate=estimate_risk, is_of_its_moment=True
+        ),
         "sentiment": Operation(
             method="sentiment", request=SentimentRequest, estimate=estimate_sentiment
         ),

@@ -29,6 +29,7 @@ from auth.pipeline import Pipeline
 from auth.receipts import ReceiptSigner
 from auth.reconciliation import Reconciliation
 from auth.usage import Usage
+from auth.webhook_tries import WebhookTries
 from auth.webhooks import WebhookSigner
 from auth.workflow_steps import StepBook
 from core.model import Frozen, ModelCard
@@ -119,6 +120,7 @@ class Gateway:
             steps=StepBook(governed.database),
             promises=governed.promises,
             webhooks=WebhookSigner(governed.pepper),
+            tries=WebhookTries(governed.database),
             media=governed.media,
             remote=RemoteMedia(MediaFetcher(args.fetch)),
             documents=DocumentBook(governed.database),

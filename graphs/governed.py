@@ -26,6 +26,7 @@ from auth.shared_estimates import SharedEstimates
 from auth.valkey import ValkeyAdmission
 from core.model import Frozen
 from core.settings import ROOT, StoreSettings, state_directory
+from graphs.failures import name_failures
 from ingress.access_log import AccessLog
 from ingress.dispatch import ServeDispatcher
 from ingress.fetch import FetchSettings
@@ -72,6 +73,7 @@ class Governed:
     """
 
     def __init__(self, args: GovernedArgs, look_s: float = POLL_S) -> None:
+        name_failures()
         stores = args.stores
         self.pepper = stores.pepper.resolve()
         self.plans = read_plans(ROOT / args.plans)

@@ -20,6 +20,7 @@ from auth.job_executions import JobExecutions
 from auth.jobs import JobBook
 from auth.old_runs import OldRuns
 from auth.principal import Principal
+from auth.webhook_tries import WebhookTries
 from auth.webhooks import WebhookSigner
 from auth.workflow_steps import StepBook
 from core.settings import parse
@@ -33,6 +34,7 @@ from graphs.orchestrator.versions import Versions
 from graphs.orchestrator.workflows import Workflows
 from graphs.run_retention import RunRetention
 from graphs.videos import Videos
+from graphs.webhook_retries import WebhookRetries
 from graphs.webhooks import Webhooks, WebhookSettings
 from ingress.catalog import Catalog
 from ingress.fetch import MediaFetcher
@@ -112,18 +114,20 @@ class Jobs:
             queue,
             Versions(DocumentBook(governed.database)),
         )
+        tries = WebhookTries(governed.database)
         kinds: dict[str, JobKind] = {
             "batch": self.batches,
             "video": self.videos,
             "workflow": self.workflows,
-            "webhook": Webhooks(args.webhooks, book, WebhookSigner(governed.pepper)),
+            "webhook": Webhooks(args.webhooks, book, tries, WebhookSigner(governed.pepper)),
         }
         self.durable = Durable(url, book, kinds, args.concurrency)
         sweeper = MediaSweeper(governed.media)
         jobs = JobSweeper(JobExecutions(governed.database), book, queue, kinds)
         loop = asyncio.get_running_loop()
         retention = RunRetention(OldRuns(governed.database, governed.plans))
-        sweeping = [loop.create_task(each.run()) for each in (sweeper, jobs, retention)]
+        retries = WebhookRetries(tries, queue)
+        sweeping = [loop.create_task(each.run()) for each in (sweeper, jobs, retention, retries)]
         self._background = [*governed.start(), *sweeping]
         self._launched = False
 

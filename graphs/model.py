@@ -26,6 +26,7 @@ from core.work import NO_WORK, WorkUnits, beyond
 from graphs.coalesce import coalesce
 from graphs.ended import EndedCalls
 from graphs.engine_counts import EngineCounts
+from graphs.failures import name_failures, named
 from graphs.memory import MemoryGauge
 from graphs.orphans import Orphan, OrphanReporter
 
@@ -47,6 +48,7 @@ class Replica:
     """One copy of a model: validates, calls, streams, and reports what was cut short."""
 
     def __init__(self, args: ModelArgs) -> None:
+        name_failures()
         self.spec = load_spec(args.spec)
         self.coalesce_s = args.coalesce_ms / 1000
         settings = parse(self.spec.settings, dict(args.engine), f"engine of {args.spec}")
@@ -86,14 +88,15 @@ class Replica:
         """Run `operation` to its end. `request` is its request type, or a dict of its fields."""
         started = time.perf_counter()
         await self.start()
-        verb, request = self._parse(operation, request)
         call = call or _own_call()
+        verb, request = self._parse(operation, request, call)
         try:
             reply: Reply = await getattr(self.model, verb.method)(request, call)
         except asyncio.CancelledError:
             self._orphaned(call, started)
             raise
-        except Exception:
+        except Exception as error:
+            named(error, call.request_id)
             self.counts.count(call, NO_WORK, unbilled=call.done)
             raise
         self._ended(call, reply.units)
@@ -105,10 +108,10 @@ class Replica:
         """Run `operation`, yielding as it goes; the last chunk has `last=True`."""
         started = time.perf_counter()
         await self.start()
-        verb, request = self._parse(operation, request)
+        call = call or _own_call()
+        verb, request = self._parse(operation, request, call)
         if verb.stream_method is None:
             raise InvalidRequest(f"'{operation}' of this model does not stream", "stream")
-        call = call or _own_call()
         ttft_ms: int | None = None
         delivered = NO_WORK
         try:
@@ -122,7 +125,8 @@ class Replica:
         except (asyncio.CancelledError, GeneratorExit):
             self._orphaned(call, started, ttft_ms)
             raise
-        except Exception:
+        except Exception as error:
+            named(error, call.request_id)
             owed = NO_WORK if call.whole_or_nothing else delivered
             self.counts.count(call, owed, unbilled=beyond(call.done, owed))
             raise
@@ -144,7 +148,9 @@ class Replica:
             orphan = Orphan(owed, _since_ms(started), call.device_s, ttft_ms)
             self.orphans.report(call.request_id, orphan)
 
-    def _parse(self, operation: str, request: Any) -> tuple[Operation, BaseModel]:
+    def _parse(
+        self, operation: str, request: Any, call: CallContext
+    ) -> tuple[Operation, BaseModel]:
         verb = self.spec.operations.get(operation)
         if verb is None:
             raise InvalidRequest(f"this model has no operation '{operation}'", "operation")
@@ -153,7 +159,7 @@ class Replica:
         try:
             return verb, verb.request.model_validate(request)
         except ValidationError as error:
-            raise InvalidRequest(str(error)) from error
+            raise named(InvalidRequest(str(error)), call.request_id) from error
 
 
 def _since_ms(started: float) -> int:

@@ -12,6 +12,7 @@ from ray.exceptions import RayTaskError
 from ray.serve.exceptions import BackPressureError
 
 from core.errors import BodyTooLarge, CarillonError, QueueFull
+from graphs.failures import call_of
 
 QUEUE_RETRY_S = 1.0
 START_RETRY_S = 5.0
@@ -41,16 +42,32 @@ def cause_of(error: RayTaskError, model: str) -> CarillonError:
         return own(cause)
     if isinstance(cause, BackPressureError):
         return full(model)
-    logger.error("the model %s failed: %s", model, error)
+    return failed(cause, model)
+
+
+def failed(fault: Exception, model: str) -> CarillonError:
+    """A fault that is not ours to tell, logged. Serve passes it on in its own type, or in Ray's.
+
+    Its replica logged where it happened, and its text may quote what the caller sent; a fault that
+    no replica named happened here.
+    """
+    call = call_of(fault)
+    logger.error(
+        "the model %s failed: %s",
+        model,
+        type(fault).__name__,
+        extra=call,
+        exc_info=None if call else fault,
+    )
     return CarillonError(f"the model '{model}' failed")
 
 
-def too_large(error: AioRpcError, model: str) -> BodyTooLarge | None:
+def too_large(error: Exception, model: str) -> BodyTooLarge | None:
     """A call that does not fit one message between replicas, there or back; None for other faults.
 
     Serve passes these on as they are: it has no exception of its own for them.
     """
-    if error.code() is not StatusCode.RESOURCE_EXHAUSTED:
+    if not isinstance(error, AioRpcError) or error.code() is not StatusCode.RESOURCE_EXHAUSTED:
         return None
     return BodyTooLarge(
         f"the request to '{model}', or its answer, is larger than a message may be: ask for less"

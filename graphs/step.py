@@ -23,7 +23,7 @@ from ray.serve.handle import DeploymentHandle
 from core.errors import CarillonError, DeadlineExceeded, ModelUnavailable
 from core.model import CallContext, Chunk, Reply
 from core.work import NO_WORK, beyond
-from graphs.model_errors import PLAIN, START_RETRY_S, cause_of, full, own, too_large
+from graphs.model_errors import PLAIN, START_RETRY_S, cause_of, failed, full, own, too_large
 
 TIMEOUT_S = 600.0
 """Longest wait for an answer, and for each piece of a stream; a model that sleeps wakes in it."""
@@ -109,10 +109,10 @@ class Step:
             raise DeadlineExceeded(f"'{self.model}' did not answer in time") from error
         except RayTaskError as error:
             raise cause_of(error, self.model) from error
-        except AioRpcError as error:
+        except (AioRpcError, RayError, RayServeException) as error:
             raise (too_large(error, self.model) or self._gone()) from error
-        except (RayError, RayServeException) as error:
-            raise self._gone() from error
+        except Exception as error:
+            raise failed(error, self.model) from error
 
     def _gone(self) -> ModelUnavailable:
         self._methods = None

@@ -1,11 +1,13 @@
 """Webhooks: telling whoever asked that a run of a workflow has ended.
 
-Place in the path: a kind of job (`ingress.job_kind`) of one piece, which is one signed POST. The
-durable engine tries it again where the receiver is away. What a URL may reach is what fetched media
-may (`ingress.outbound`): nothing of our own network. Redirects are not followed.
+Place in the path: a kind of job (`ingress.job_kind`) of one piece, which is one signed POST. Where
+the receiver did not take it the job has failed, and another time is written down for it
+(`auth.webhook_tries`). What a URL may reach is what fetched media may (`ingress.outbound`): nothing
+of our own network. Redirects are not followed.
 """
 
 import asyncio
+import random
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,9 +17,10 @@ import httpx
 import orjson
 from pydantic import Field
 
-from auth.jobs import Job, JobBook
+from auth.jobs import Job, JobBook, JobStatus
+from auth.webhook_tries import WebhookTries, pause_after
 from auth.webhooks import WebhookSigner
-from core.errors import InvalidRequest, NotFound, Unavailable
+from core.errors import InvalidRequest, NotDelivered, NotFound
 from core.model import Frozen
 from ingress.addresses import Resolver, system_resolver
 from ingress.job_kind import Outcome
@@ -29,6 +32,8 @@ MAX_AT_ONCE = 16
 GOOD = range(200, 300)
 GONE = 410
 """The receiver wants no more (Standard Webhooks)."""
+JITTER = 0.1
+"""Share that pauses are longer by at most, so that what failed together does not come together."""
 
 
 class WebhookSettings(Frozen):
@@ -55,6 +60,7 @@ class Webhooks:
         self,
         settings: WebhookSettings,
         book: JobBook,
+        tries: WebhookTries,
         signer: WebhookSigner,
         resolve: Resolver = system_resolver,
         trust: ssl.SSLContext | None = None,
@@ -62,6 +68,7 @@ class Webhooks:
     ) -> None:
         self._settings = settings
         self._book = book
+        self._tries = tries
         self._signer = signer
         self._now = now
         self._pool = httpcore.AsyncConnectionPool(
@@ -76,7 +83,7 @@ class Webhooks:
         return 1
 
     async def piece(self, job: Job, index: int) -> Outcome:
-        """Send it. Raises Unavailable when the receiver did not take it."""
+        """Send it. Raises NotDelivered, InvalidRequest where another try would be of no use."""
         try:
             run = await self._book.read(job.request["run_id"])
         except NotFound:
@@ -94,7 +101,12 @@ class Webhooks:
         return outcomes[0]
 
     async def ended(self, job: Job) -> None:
-        """Nobody is told of it."""
+        """Have what was not delivered tried again. Nobody else is told of it."""
+        if job.status is not JobStatus.FAILED or job.error_code == InvalidRequest.code:
+            return
+        if (pause := pause_after(job)) is not None:
+            longer = 1 + JITTER * random.random()  # noqa: S311 - no secret
+            await self._tries.postpone(job, self._now() + pause * longer)
 
     async def _post(self, job: Job, body: bytes) -> int:
         url = fetchable(job.request["url"], "webhook.url")
@@ -112,11 +124,11 @@ class Webhooks:
             ):
                 status = response.status  # its body is nobody's business
         except (TimeoutError, httpcore.TimeoutException) as error:
-            raise Unavailable("the webhook's receiver took too long to answer") from error
+            raise NotDelivered("the webhook's receiver took too long to answer") from error
         except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError) as error:
-            raise Unavailable(f"the webhook was not delivered: {UNREACHABLE}") from error
+            raise NotDelivered(f"the webhook was not delivered: {UNREACHABLE}") from error
         if status == GONE:
             raise InvalidRequest("the webhook's receiver answered 410: it wants no more")
         if status not in GOOD:
-            raise Unavailable(f"the webhook's receiver answered {status}")
+            raise NotDelivered(f"the webhook's receiver answered {status}")
         return int(status)

@@ -26,7 +26,7 @@ from core.errors import (
     ModelUnavailable,
 )
 from core.model import CallContext, Chunk, Ended, ModelCard, Reply
-from graphs.model_errors import PLAIN, START_RETRY_S, cause_of, full, own, too_large
+from graphs.model_errors import PLAIN, START_RETRY_S, cause_of, failed, full, own, too_large
 from ingress.call import Call
 from ingress.readiness import Readiness
 from ingress.turns import MS_PER_S, Turn, Turns
@@ -49,6 +49,7 @@ class ServeDispatcher:
         self._turns = turns
         self._timeout_s = timeout_s
         self._handles: dict[str, tuple[DeploymentHandle[Any], DeploymentHandle[Any]]] = {}
+        self._knocks: dict[str, asyncio.Task[None]] = {}
 
     async def answer(self, call: Call, context: CallContext) -> Reply:
         """The whole answer.
@@ -152,8 +153,31 @@ class ServeDispatcher:
     async def _awake(self, call: Call, turn: Turn) -> None:
         """Wait with the call, which is in Serve's queue and wakes the model."""
         if self._waking.is_asleep(call.model.card):
+            self._knock(call)
             await self._waking.wait(call.model.card)
             turn.begin()
+
+    def _knock(self, call: Call) -> None:
+        """Have the model wake though its callers leave: Serve looks at queues now and then, and a
+        caller who is to come back later would find it asleep as before.
+        """
+        application = call.model.card.application_name
+        if application not in self._knocks:
+            task = asyncio.create_task(self._stay_until_awake(call))
+            self._knocks[application] = task
+            task.add_done_callback(lambda _: self._knocks.pop(application, None))
+
+    async def _stay_until_awake(self, call: Call) -> None:
+        """A call without work stays in the queue until a replica is there to take it."""
+        with suppress(CarillonError), self._errors(call):
+            whole, _ = self._methods(call)
+            knock = whole.ended.remote([])
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await knock
+            except (asyncio.CancelledError, TimeoutError):
+                knock.cancel()
+                raise
 
     def _methods(self, call: Call) -> tuple[DeploymentHandle[Any], DeploymentHandle[Any]]:
         """The model's `answer` and `stream`. Kept: Serve builds a new handle at each dot."""
@@ -192,10 +216,10 @@ class ServeDispatcher:
             raise DeadlineExceeded(f"'{model}' did not answer in time") from error
         except RayTaskError as error:
             raise cause_of(error, model) from error
-        except AioRpcError as error:
+        except (AioRpcError, RayError, RayServeException) as error:
             raise (too_large(error, model) or self._gone(call, error)) from error
-        except (RayError, RayServeException) as error:
-            raise self._gone(call, error) from error
+        except Exception as error:
+            raise failed(error, model) from error
 
     def _full(self, call: Call) -> CarillonError:
         card = call.model.card

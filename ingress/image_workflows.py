@@ -19,7 +19,6 @@ from auth.principal import Principal, Scope
 from core.errors import InvalidRequest, NotFound
 from core.image_workflow import MAX_PICTURES, ImageWorkflowRequest
 from core.pictures import MAX_BYTES
-from ingress.call import CachePolicy
 from ingress.catalog import Catalog
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange, validate
@@ -30,12 +29,12 @@ from ingress.media.store import MediaStore
 from ingress.path import RequestPath
 from ingress.remote_media import RemoteMedia
 from ingress.responses import json_response
+from ingress.route_rules import make_anew
 
 OPERATION = "image_workflow"
 MAX_BODY_BYTES = 64 * 2**20
 """Sixteen photographs in base64."""
 MAX_TAGS = 16
-FRESH = CachePolicy(read=False, write=False)
 CONTROL_IMAGE = "generate.control_image"
 
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[\w][\w .:-]{0,49}$")]
@@ -101,9 +100,7 @@ class ImageWorkflows:
         await self._inline(principal, document)
         call = exchange.call(self._catalog, OPERATION, document)
         assert isinstance(call.request, ImageWorkflowRequest)
-        if call.request.seed is None and call.request.seeds is None:
-            # Whoever names no seed wants another picture each time, not the last one again.
-            call.cache = FRESH
+        make_anew(call)
         if keeping.stores:
             # Asked before the work, which would be billed and then have nowhere to go.
             await self._media.require_room(principal)

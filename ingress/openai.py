@@ -64,12 +64,13 @@ class OpenAI:
         key = exchange.key
         principal = await self._path.identify(key, Scope.INFERENCE)
         model = self._catalog.named(parameters["model"])
+        operation = parameters["operation"]
+        fields = model.operation(operation).request.model_fields
         document = await exchange.document()
-        if "model" in model.operation(parameters["operation"]).request.model_fields:
+        if "model" in fields:
             document["model"] = model.card.id
-        return await self._dispatch(
-            exchange, key, principal, parameters["operation"], document, model
-        )
+        await self._rules.inline(operation, document)
+        return await self._dispatch(exchange, key, principal, operation, document, model)
 
     async def models(self, exchange: Exchange) -> Response:
         principal = await self._path.authorize(exchange.key, Scope.INFERENCE)

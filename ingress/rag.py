@@ -26,7 +26,7 @@ from starlette.responses import Response
 
 from auth.documents import DocumentBook
 from auth.principal import Principal, Scope
-from core.errors import InvalidRequest, NotFound
+from core.errors import BodyTooLarge, InvalidRequest, NotFound
 from core.rag import (
     DEFAULT_COLLECTION,
     MAX_FILE_BYTES,
@@ -282,14 +282,23 @@ async def _sent(exchange: Exchange) -> dict[str, Any]:
     kind = exchange.http.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != FORM_TYPE:
         return await exchange.document()
-    form = await read_form(exchange)
+    try:
+        form = await read_form(exchange)
+    except BodyTooLarge as error:
+        raise _too_large("the form is over its limit") from error
     form.only("file")
     document = form.document()
     if "metadata" in document:
         document["metadata"] = _metadata(document["metadata"])
     if form.files:
         document["content"] = form.file("file").data
+        if (size := len(document["content"])) > MAX_FILE_BYTES:
+            raise _too_large(f"it has {size} bytes")
     return document
+
+
+def _too_large(what: str) -> BodyTooLarge:
+    return BodyTooLarge(f"'file': {what}; a document has at most {MAX_FILE_BYTES} bytes", "file")
 
 
 def _metadata(written: Any) -> Any:

@@ -17,8 +17,9 @@ REMOTE = ("http:", "https:")
 PARTS = {"image_url": "image", "audio_url": "audio", "video_url": "video"}
 """Parts of a chat message that hold media, and the family of each."""
 
-Slot = tuple[dict[str, Any], str, str, str]
-"""Where a URL is (an object and its key), its family, and its name in errors."""
+Slot = tuple[Any, str | int, str, str]
+"""Where a URL is (an object and its key, or a list and its index), its family, and its name in
+errors."""
 
 
 class RemoteMedia:
@@ -28,12 +29,12 @@ class RemoteMedia:
         self._fetcher = fetcher
 
     async def inline(self, document: dict[str, Any], *fields: str, family: str = "image") -> None:
-        """Replace remote URLs in `fields`, plain or as `{"url": …}`.
+        """Replace remote URLs in `fields`, plain, as `{"url": …}`, or a list of these.
 
-        Raises InvalidRequest naming the field.
+        A field of an object in the document is named with a dot. Raises InvalidRequest naming it.
         """
         await self._replace(
-            [slot for field in fields for slot in _slots(document, field, family, field)]
+            [slot for field in fields for slot in _field_slots(document, field, family)]
         )
 
     async def inline_chat(self, document: dict[str, Any]) -> None:
@@ -61,11 +62,26 @@ def _chat_slots(document: dict[str, Any]) -> Iterator[Slot]:
                     yield from _slots(part, key, family, f"messages.{i}.content.{j}.{key}")
 
 
-def _slots(holder: dict[str, Any], key: str, family: str, param: str) -> Iterator[Slot]:
+def _field_slots(document: dict[str, Any], field: str, family: str) -> Iterator[Slot]:
+    """The places of a field, which may be a list, or be in an object."""
+    outer, _, inner = field.rpartition(".")
+    holder = document.get(outer) if outer else document
+    if not isinstance(holder, dict):
+        return
+    values = holder.get(inner)
+    if isinstance(values, list):
+        for i in range(len(values)):
+            yield from _slots(values, i, family, f"{field}.{i}")
+    elif inner in holder:
+        yield from _slots(holder, inner, family, field)
+
+
+def _slots(holder: Any, key: str | int, family: str, param: str) -> Iterator[Slot]:
     """The place of a remote URL, if there is one; whatever else is there is left to validation."""
-    value = holder.get(key)
+    value = holder[key]
     if isinstance(value, dict):
-        yield from _slots(value, "url", family, f"{param}.url")
+        if "url" in value:
+            yield from _slots(value, "url", family, f"{param}.url")
     elif isinstance(value, str) and value.lstrip()[:6].lower().startswith(REMOTE):
         yield holder, key, family, param
 

@@ -23,8 +23,13 @@ PICTURE_FIELDS = {
     "generate": ("control_image",),
     "edit": ("image", "mask", "control_image"),
     "variation": ("image",),
+    "describe": ("image",),
+    "animate": ("input_reference",),
+    "image_workflow": ("images", "generate.control_image"),
 }
-"""Where requests to such models hold pictures."""
+"""Where requests of these operations hold pictures; chats hold them in their messages' parts."""
+SEEDS = frozenset({"seed", "seeds"})
+"""Fields that repeat what is drawn."""
 FRESH = CachePolicy(read=False, write=False)
 
 
@@ -88,9 +93,18 @@ def make_anew(call: Call) -> None:
     """Keep a call from the cache whose answer would be another one each time."""
     if call.operation.tenant_field is not None:
         call.cache = FRESH  # only the routes of what tenants keep know when that has changed
-    if call.model.spec.family == PICTURES and getattr(call.request, "seed", None) is None:
-        # Whoever names no seed wants another picture each time, not the last one again.
+    if names_no_seed(call):
         call.cache = FRESH
+
+
+def names_no_seed(call: Call) -> bool:
+    """Whether pictures or films are asked for without a seed: whoever does that wants others each
+    time, not the last ones again.
+    """
+    seeds = SEEDS & type(call.request).model_fields.keys()
+    if not (call.operation.makes_media and seeds):
+        return False
+    return all(getattr(call.request, name) is None for name in seeds)
 
 
 def wants_url(call: Call) -> bool:

@@ -24,6 +24,7 @@ from auth.receipts import ReceiptSigner
 from auth.reconciliation import Reconciliation
 from auth.usage import Usage
 from auth.valkey import ValkeyAdmission
+from auth.webhook_tries import WebhookTries
 from auth.webhooks import WebhookSigner
 from auth.workflow_steps import StepBook
 from ingress.accounts import Accounts
@@ -122,6 +123,8 @@ class Services:
     """Those of workflows."""
     promises: Promises
     webhooks: WebhookSigner
+    tries: WebhookTries
+    """Of webhooks."""
     media: MediaStore
     remote: RemoteMedia
     documents: DocumentBook
@@ -236,7 +239,17 @@ def _workflows(path: RequestPath, catalog: Catalog, services: Services) -> Itera
         services.admission, services.promises, services.limits, services.prices
     )
     book, steps, media = services.jobs, services.steps, services.media
-    runs = WorkflowRuns(path, catalog, book, steps, services.queue, media, headroom, admission)
+    runs = WorkflowRuns(
+        path,
+        catalog,
+        book,
+        steps,
+        services.queue,
+        media,
+        headroom,
+        admission,
+        services.tries,
+    )
     yield WorkflowEndpoints(
         path, runs, book, steps, media, services.usage, services.prices, services.webhooks
     )

@@ -2,8 +2,8 @@
 
 Place in the path: step 4, when the model has no running replica. The call is already in Serve's
 queue, which is bounded and is what makes the autoscaler start a replica: a herd of callers causes
-one load. Here the caller waits for that replica, or is sent away with an honest estimate. It
-starts and stops nothing.
+one load. Here the caller waits for that replica, or is sent away with an honest estimate; the
+load goes on (`ingress.dispatch`). It starts and stops nothing.
 """
 
 import time
@@ -36,6 +36,7 @@ class Waking:
         self._readiness = readiness
         self.patience_s = patience_s
         self._wakes: dict[str, Wake] = {}
+        readiness.subscribe(self._look)
 
     def is_asleep(self, card: ModelCard) -> bool:
         """Whether the model's application is fine and has no replica."""
@@ -47,9 +48,7 @@ class Waking:
         self._begin(card)
         if not await self._readiness.until_serving(card.application_name, self.patience_s):
             raise self.loading(card)
-        wake = self._wakes[card.application_name]
-        if not wake.over:
-            wake.over, wake.expected_s = True, time.monotonic() - wake.began
+        self._look()
 
     def loading(self, card: ModelCard) -> ModelLoading:
         """The error for a caller who cannot wait any longer."""
@@ -59,6 +58,13 @@ class Waking:
         eta_s = max(wake.expected_s - elapsed, OVERDUE * elapsed, LEAST_ETA_S)
         message = f"the model '{card.id}' is waking up"
         return ModelLoading(message, None, eta_s, round(progress, 2))
+
+    def _look(self) -> None:
+        """End the loads whose replica runs, also those that nobody waits for any more."""
+        for name, wake in self._wakes.items():
+            state = self._readiness.of(name)
+            if not wake.over and state is not None and state.serving:
+                wake.over, wake.expected_s = True, time.monotonic() - wake.began
 
     def _begin(self, card: ModelCard) -> Wake:
         name = card.application_name

@@ -20,6 +20,7 @@ def run_object(job: Job, rows: Iterable[StepRow] | None = None) -> dict[str, Any
     told = run_summary(job) | {
         "inputs": workflow.get("inputs", {}),
         "outputs": job.result.get("outputs"),
+        "repeats": job.request.get("repeats"),
     }
     return told if rows is None else told | {"steps": _steps(workflow["steps"], rows)}
 
@@ -56,13 +57,24 @@ def usage_object(usage: TracedUsage, currency: str) -> dict[str, Any]:
 
 
 def webhook_object(run: Job, hook: Job | None) -> dict[str, Any]:
-    """Whether a run's end was told."""
-    told = {"url": run.request["workflow"]["webhook"]["url"], "status": "pending", "error": None}
+    """Whether a run's end was told, and when it is tried again."""
+    url = run.request["workflow"]["webhook"]["url"]
+    told = {"url": url, "status": "pending", "tries": 0, "next_try_at": None, "error": None}
     if hook is None:
         return told
-    delivered = hook.status is JobStatus.COMPLETED
-    status = "delivered" if delivered else "failed" if hook.status.is_final else "pending"
-    return told | {"status": status, "error": _error(hook.error_code, hook.error_message)}
+    return told | {
+        "status": _delivery(hook),
+        # The first one is no resumption; one that is queued has not been made.
+        "tries": hook.result.get("resumed", 0) + (hook.status is not JobStatus.QUEUED),
+        "next_try_at": timestamp(hook.try_at),
+        "error": _error(hook.error_code, hook.error_message),
+    }
+
+
+def _delivery(hook: Job) -> str:
+    if hook.status is JobStatus.COMPLETED:
+        return "delivered"
+    return "failed" if hook.status.is_final and hook.try_at is None else "pending"
 
 
 def step_object(row: StepRow) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from core.errors import (
     UnknownParameter,
 )
 from core.model import Operation
-from core.references import LARGEST
+from core.references import LARGEST, references_in
 from core.work import NO_WORK, WorkUnits
 from core.workflow import MOST_CALLS, MOST_ITEMS, Workflow
 from core.workflow_order import Links, linked, place_of
@@ -27,6 +27,7 @@ from ingress.workflow_early import at_place, units_of
 from ingress.workflow_probe import FIXED, UNKNOWN_CHARACTERS, Probe, filled_at, input_at
 
 CHARACTERS_PER_TOKEN = 4
+NO_RECORDINGS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,13 @@ class Plan:
         return sum(step.calls for step in self.steps)
 
 
-def planned(workflow: Workflow, catalog: Catalog) -> Plan:
+def planned(
+    workflow: Workflow, catalog: Catalog, recordings: Mapping[str, str] = NO_RECORDINGS
+) -> Plan:
     """A workflow's plan.
+
+    Args:
+        recordings: see `ingress.workflow_recordings`.
 
     Raises InvalidRequest, UnknownParameter, ModelNotFound: each names the place at fault.
     """
@@ -68,7 +74,7 @@ def planned(workflow: Workflow, catalog: Catalog) -> Plan:
     done: dict[str, PlannedStep] = {}
     for links in linked(workflow):
         index = places[links.step.id]
-        done[links.step.id] = _planned(workflow, catalog, links, index, done)
+        done[links.step.id] = _planned(workflow, catalog, links, index, done, recordings)
     plan = Plan(workflow, tuple(done.values()))
     if plan.calls > MOST_CALLS:
         raise InvalidRequest(
@@ -93,6 +99,7 @@ def _planned(
     links: Links,
     index: int,
     done: Mapping[str, PlannedStep],
+    recordings: Mapping[str, str],
 ) -> PlannedStep:
     step = links.step
     model, name, operation = _operation(catalog, links, index)
@@ -107,7 +114,7 @@ def _planned(
     calls = step.calls if items is None else len(items)
     lengths = {name: _length(earlier) for name, earlier in done.items()}
     probes = [
-        Probe(workflow, links, index, number, item, items is not None, lengths)
+        Probe(workflow, links, index, number, item, items is not None, lengths, recordings)
         for number, item in enumerate([None] if items is None else items)
     ]
     if sum(probe.size for probe in probes) > LARGEST:
@@ -141,12 +148,16 @@ def _items(workflow: Workflow, links: Links, index: int) -> list[Any] | None:
         if not isinstance(found, list):
             raise InvalidRequest(f"'{place}': '${{{links.over.text}}}' is not a list", place)
         items = found
-    elif isinstance(over, list) and not links.data:
+    elif isinstance(over, list) and not links.data and not _has_media(over):
         items = filled_at(over, lambda reference: input_at(workflow, reference, place), place)
     longest = max(len(over) if isinstance(over, list) else 0, len(items or ()))
     if longest > MOST_ITEMS:
         raise InvalidRequest(f"'{place}' has more than {MOST_ITEMS} items", place)
     return items
+
+
+def _has_media(over: list[Any]) -> bool:
+    return any(reference.root == "media" for _, reference in references_in(over))
 
 
 def _sum(parts: list[WorkUnits | None]) -> WorkUnits | None:

@@ -1,7 +1,8 @@
 """Probes: a step's request with what is known of it before its run begins.
 
 Place in the path: under the plan of a workflow. Inputs of the run are true values; texts that steps
-are still to write are made up, as long as they may become. It judges nothing.
+are still to write are made up, as long as they may become, and recordings have stand-ins that are
+as long. It judges nothing.
 """
 
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from core.references import (
 )
 from core.workflow import Workflow
 from core.workflow_order import Links, place_of
+from ingress.workflow_recordings import is_whole
 
 UNKNOWN_CHARACTERS = 1_000
 """Of a text that is not there yet, where nothing says how long it may be."""
@@ -57,6 +59,8 @@ class Probe:
     item_known: bool
     lengths: Mapping[str, int]
     """Characters that earlier steps may write."""
+    recordings: Mapping[str, str]
+    """What stands for recordings of the tenant's (`ingress.workflow_recordings`)."""
 
     @property
     def unknown(self) -> frozenset[Path]:
@@ -82,8 +86,10 @@ class Probe:
     def _value(self, reference: Reference) -> Any:
         if reference.root in FIXED:
             return input_at(self.workflow, reference, place_of("steps", self.index, "input"))
+        if is_whole(reference) and (found := self.recordings.get(str(reference.path[0]))):
+            return found
         if not self._knows(reference):
-            return "x" * self.lengths.get(reference.step or "", UNKNOWN_CHARACTERS)
+            return _made_up(self.lengths.get(reference.step or "", UNKNOWN_CHARACTERS))
         if reference.root == "index":
             return self.number
         try:
@@ -91,3 +97,8 @@ class Probe:
         except Missing as error:
             place = place_of("steps", self.index, "map", self.number)
             raise InvalidRequest(f"'{place}': {error}", place) from error
+
+
+def _made_up(length: int) -> str:
+    """A text of a length. It is no base64, or it would be a short file of whatever kind."""
+    return "x" * (length - 1) + " "

@@ -14,8 +14,9 @@ from typing import Any
 
 from auth.jobs import Job, JobBook, JobStatus
 from auth.principal import Principal
+from auth.webhook_tries import WebhookTries
 from auth.workflow_steps import StepBook
-from core.errors import CarillonError, InvalidRequest, LimitReached, NotFound
+from core.errors import CarillonError, Conflict, InvalidRequest, LimitReached, NotFound
 from core.plain import checked
 from core.workflow import Workflow
 from core.workflow_order import place_of, references_at
@@ -32,6 +33,7 @@ from ingress.workflow_admission import RunAdmission, StepLeft, steps_left
 from ingress.workflow_answers import KIND
 from ingress.workflow_estimate import works_of
 from ingress.workflow_plan import Plan, planned, require_models
+from ingress.workflow_recordings import Recordings
 
 PREFIX = "run_"
 WEBHOOK = "webhook"
@@ -57,6 +59,7 @@ class WorkflowRuns:
         media: MediaStore,
         headroom: Headroom,
         admission: RunAdmission,
+        tries: WebhookTries,
     ) -> None:
         self._path = path
         self._catalog = catalog
@@ -64,8 +67,10 @@ class WorkflowRuns:
         self._steps = steps
         self._queue = queue
         self._media = media
+        self._recordings = Recordings(media)
         self._headroom = headroom
         self._admission = admission
+        self._tries = tries
 
     async def plan(self, principal: Principal, document: dict[str, Any]) -> Plan:
         """A workflow's plan.
@@ -76,7 +81,8 @@ class WorkflowRuns:
         workflow = validate(Workflow, checked(document))
         if workflow.webhook is not None:
             fetchable(workflow.webhook.url, "webhook.url")
-        plan = await asyncio.to_thread(planned, workflow, self._catalog)
+        recordings = await self._recordings.stand_ins(principal.tenant_id, workflow)
+        plan = await asyncio.to_thread(planned, workflow, self._catalog, recordings)
         require_models(plan, principal)
         await self._require_media(principal, workflow)
         return plan
@@ -94,11 +100,13 @@ class WorkflowRuns:
         document: dict[str, Any],
         cache: CachePolicy,
         once: str | None = None,
+        repeats: str | None = None,
     ) -> Job:
         """A new run, handed over. Raises what `plan` and `require_room` do.
 
         Args:
             once: names it: the same is begun once (`JobBook.add`).
+            repeats: a run of the tenant's: what has not changed since is taken over.
         """
         if once is not None:
             before = await self._book.begun(principal.tenant_id, KIND, PREFIX, once)
@@ -111,9 +119,8 @@ class WorkflowRuns:
         if await self._book.unfinished(principal.tenant_id, KIND) >= MOST_UNFINISHED:
             raise LimitReached(f"{MOST_UNFINISHED} runs are under way already", None, RETRY_S)
         ends = datetime.now(UTC) + PATIENCE
-        job = await self._book.add(
-            principal, KIND, PREFIX, written(plan, cache), expires_at=ends, once=once
-        )
+        request = written(plan, cache) | ({} if repeats is None else {"repeats": repeats})
+        job = await self._book.add(principal, KIND, PREFIX, request, expires_at=ends, once=once)
         await self._admit_or_drop(principal, left, job)
         await self._queue.enqueue(job)
         return job
@@ -126,14 +133,16 @@ class WorkflowRuns:
         cache: CachePolicy,
         once: str | None = None,
     ) -> Job:
-        """The same workflow with some inputs changed; what did not change comes from the cache."""
-        document = (await self.find(principal, run_id)).request["workflow"]
+        """The same workflow with some inputs changed; what did not change is taken over."""
+        before = await self.find(principal, run_id)
+        document = before.request["workflow"]
         unknown = inputs.keys() - document.get("inputs", {}).keys()
         if unknown:
             name = min(unknown)
             raise InvalidRequest(f"the run has no input '{name[:200]}'", f"inputs.{name[:200]}")
         changed = document.get("inputs", {}) | inputs
-        return await self.begin(principal, document | {"inputs": changed}, cache, once)
+        document = document | {"inputs": changed}
+        return await self.begin(principal, document, cache, once, repeats=before.id)
 
     async def find(self, principal: Principal, run_id: str) -> Job:
         """A tenant's own run. Raises NotFound."""
@@ -172,6 +181,25 @@ class WorkflowRuns:
             return await self._book.find(run.tenant_id, WEBHOOK, webhook_id(run))
         except NotFound:
             return None
+
+    async def redeliver(self, principal: Principal, run_id: str) -> Job:
+        """Have a run's end told again, now, and if need be for another day.
+
+        Raises NotFound, InvalidRequest for a run without a webhook, Conflict for one that has not
+        ended, or that is being told of.
+        """
+        run = await self.find(principal, run_id)
+        if "webhook" not in run.request["workflow"]:
+            raise InvalidRequest("the run has no webhook")
+        if not run.status.is_final:
+            raise Conflict("the run has not ended: there is nothing to tell yet")
+        hook = await self.webhook(run)
+        if hook is None:
+            hook = await followed_by_webhook(self._book, run)
+        else:
+            hook = await self._tries.again(run.tenant_id, hook.id)
+        await self._queue.enqueue(hook)
+        return run
 
     async def delete(self, principal: Principal, run_id: str) -> None:
         """Forget a run that has ended. Media that it made stay in the tenant's library.

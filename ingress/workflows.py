@@ -7,6 +7,7 @@
     POST   /v1/workflows/runs/{run_id}/cancel  stop it
     POST   /v1/workflows/runs/{run_id}/resume  go on with one that failed or was cancelled
     POST   /v1/workflows/runs/{run_id}/rerun   the same again, with some inputs changed
+    POST   /v1/workflows/runs/{run_id}/redeliver  send its webhook again
     GET    /v1/workflows/runs/{run_id}/events  what happens to it (SSE)
     DELETE /v1/workflows/runs/{run_id}         forget one that has ended
     GET    /v1/workflows/webhook-secret        what webhooks are verified with
@@ -110,6 +111,7 @@ class WorkflowEndpoints:
             Endpoint("POST", f"{one}/cancel", self.cancel, "Stop it"),
             Endpoint("POST", f"{one}/resume", self.resume, "Go on with it"),
             Endpoint("POST", f"{one}/rerun", self.rerun, "The same again", RerunRequest),
+            Endpoint("POST", f"{one}/redeliver", self.redeliver, "Send its webhook again"),
         ]
 
     def _document(self, path: str, handler: Any, summary: str) -> Endpoint:
@@ -182,6 +184,11 @@ class WorkflowEndpoints:
             principal, name, checked(request.inputs), _cache(exchange), exchange.next_once()
         )
         return json_response(run_object(job, []))
+
+    async def redeliver(self, exchange: Exchange) -> Response:
+        principal = await self._principal(exchange)
+        job = await self._runs.redeliver(principal, exchange.http.path_params["run_id"])
+        return await self._told(exchange, job)
 
     async def secret(self, exchange: Exchange) -> Response:
         """It is whoever may make keys that may read it."""

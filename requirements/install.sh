@@ -19,6 +19,9 @@ command -v "$base" >/dev/null 2>&1 ||
 "$base" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' ||
     fail "Python 3.11 is needed; '$base' is $("$base" -V 2>&1). Name another: PYTHON=/path/to/python3.11 make serve"
 
+# What an interrupted removal left; see below.
+rm -rf "$venv-old"
+
 # A full CPU environment takes about 5 GB.
 free_kib=$(df -Pk . | awk 'NR == 2 {print $4}')
 case $what in gpu) need_gib=16 ;; cpu) need_gib=6 ;; *) need_gib=1 ;; esac
@@ -32,11 +35,15 @@ cpu) other=gpu ;; gpu) other=cpu ;; *) other= ;;
 esac
 if [ -n "$other" ] && [ -e "$venv/.installed-$other" ]; then
     say "replacing the $other environment"
-    rm -rf "$venv"
+    # Away at once: half of it must not be taken for the whole if this is interrupted.
+    mv "$venv" "$venv-old"
+    rm -rf "$venv-old"
 fi
 
-# A directory that an interrupted run left half made is made again.
-"$python" -m pip --version >/dev/null 2>&1 || {
+# What an interrupted run left half made is made again: packages, and the directory itself.
+speech=$venv/speech-packages
+[ ! -x "$python" ] || "$python" requirements/partial.py "$venv/lib/python3.11/site-packages" "$speech" || true
+"$python" -m pip show --quiet pip >/dev/null 2>&1 || {
     say "creating $venv"
     rm -rf "$venv"
     "$base" -m venv "$venv" || fail "'$base -m venv' failed; Debian and Ubuntu need the package python3.11-venv"
@@ -81,11 +88,11 @@ say "installing requirements/$what.txt"
 if [ "$what" = cpu ]; then
     # What Coqui wants and nobody else may see: torchaudio, whose libraries are built for CUDA, without
     # them; and the name of torchcodec, so that whoever looks for it takes it as absent.
-    speech=$venv/speech-packages
     say "installing requirements/speech-cpu.txt"
     "$uv" pip install --quiet --no-deps --require-hashes --target "$speech" --requirement requirements/speech-cpu.txt ||
         fail "a package of requirements/speech-cpu.txt $offline"
     rm -f "$speech"/torchaudio/lib/*.so
+    sed -i '/^torchaudio\/lib\/.*\.so,/d' "$speech"/torchaudio-*.dist-info/RECORD
     mkdir -p "$speech/torchcodec-0.0.0.dist-info"
     printf 'Metadata-Version: 2.1\nName: torchcodec\nVersion: 0.0.0\n' > "$speech/torchcodec-0.0.0.dist-info/METADATA"
     printf 'torchcodec\n' > "$speech/torchcodec-0.0.0.dist-info/top_level.txt"

@@ -15,7 +15,11 @@ SPEC = ModelSpec(
     settings=MarketSettings,
     operations={
         "insights": Operation(
-            method="run", request=InsightRequest, estimate=estimate_insights, makes_media=True
+            method="run",
+            request=InsightRequest,
+            estimate=estimate_insights,
+            is_of_its_moment=True,
+            makes_media=True,
         )
     },
     options={"max_ongoing_requests": 32, "max_queued_requests": 128},

@@ -24,6 +24,8 @@ from core.errors import (
     ModelUnavailable,
     Unavailable,
 )
+from graphs.orchestrator.outputs import Made
+from graphs.orchestrator.repeats import Repeats, asked_of
 from graphs.orchestrator.versions import Versions
 from graphs.patience import Patience
 from ingress.call import CachePolicy, Call
@@ -31,6 +33,7 @@ from ingress.catalog import Catalog
 from ingress.exchange import call_of
 from ingress.media.store import MediaStore
 from ingress.path import Answer, RequestPath
+from ingress.route_rules import FRESH, names_no_seed
 from ingress.workflow_plan import PlannedStep
 
 ENDPOINT = "/v1/workflows/runs"
@@ -45,6 +48,8 @@ class Answered:
     answer: Answer
     principal: Principal
     call: Call
+    asked: str | None
+    """See `graphs.orchestrator.repeats`."""
 
     @property
     def cache(self) -> str | None:
@@ -57,28 +62,44 @@ class Answered:
         return self.call.once is not None and self.cache == "HIT"
 
 
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """What the run that is repeated made: no call is needed."""
+
+    made: Made
+    asked: str | None
+
+
 class StepCalls:
     """Makes calls for runs."""
 
     def __init__(
-        self, path: RequestPath, admission: Admission, media: MediaStore, versions: Versions
+        self,
+        path: RequestPath,
+        admission: Admission,
+        media: MediaStore,
+        versions: Versions,
+        repeats: Repeats,
     ) -> None:
         self._path = path
         self._admission = admission
         self._media = media
         self._versions = versions
+        self._repeats = repeats
 
     async def make(
         self,
         job: Job,
         step: PlannedStep,
         document: dict[str, Any],
+        item: int,
         once: str | None,
         begun: Begun,
-    ) -> Answered:
-        """A step's answer.
+    ) -> Answered | TakenOver:
+        """A step's answer, or what stands for it.
 
         Args:
+            item: of the step.
             once: names the call, which is charged once though its process dies before that is
                 written down.
 
@@ -89,10 +110,13 @@ class StepCalls:
         patience = Patience(job)
         while True:
             principal = await self._path.identify(job.caller, Scope.INFERENCE)
-            if step.operation.makes_media:  # what is paid for has to be put somewhere
-                await self._media.require_room(principal)
-            asked = await self._versions.told(step.operation, document, principal.tenant_id)
-            call = _call(job, step, asked, principal, once)
+            told = await self._versions.told(step.operation, document, principal.tenant_id)
+            call = _call(job, step, told, principal, once)
+            policy = CachePolicy(*job.request["cache"])
+            asked = await asyncio.to_thread(asked_of, call, policy, f"{step.id}/{item}")
+            if (made := await self._repeats.made(job, asked)) is not None:
+                return TakenOver(made, asked)
+            await self._require_room(step, principal)
             await begun(call.request_id)
             try:
                 answer = await self._answer(job, call, principal, step.links.step.timeout_s)
@@ -109,7 +133,11 @@ class StepCalls:
             except (LimitReached, Unavailable) as error:
                 await patience.after(error)
                 continue
-            return Answered(answer, principal, call)
+            return Answered(answer, principal, call, asked)
+
+    async def _require_room(self, step: PlannedStep, principal: Principal) -> None:
+        if step.operation.makes_media:  # what is paid for has to be put somewhere
+            await self._media.require_room(principal)
 
     async def _answer(self, job: Job, call: Call, principal: Principal, timeout_s: float) -> Answer:
         try:
@@ -143,8 +171,6 @@ def _call(
     asked = dict(document)
     if "model" in step.operation.request.model_fields:
         asked["model"] = step.model.card.id
-    cache = CachePolicy(*job.request["cache"])
-    kept = step.operation.cacheable and cache.read and cache.write
     call = call_of(
         Catalog([]),
         step.operation_name,
@@ -154,9 +180,12 @@ def _call(
         request_id=uuid.uuid4().hex,
         trace_id=job.id,
         endpoint=ENDPOINT,
-        cache=cache,
+        cache=CachePolicy(*job.request["cache"]),
         promise=(job.execution, step.id),
-        once=None if kept else once,  # what is in the cache is not charged again anyway
     )
+    if names_no_seed(call):
+        call.cache = FRESH
+    kept = step.operation.cacheable and call.cache.read and call.cache.write
+    call.once = None if kept else once  # what is in the cache is not charged again anyway
     call.streamed = False  # some requests always stream for those who can take it
     return call

@@ -20,7 +20,7 @@ from core.workflow import MOST_ITEMS, Instead
 from graphs.orchestrator.journal import Journal
 from graphs.orchestrator.outputs import Made, Outputs
 from graphs.orchestrator.places import Places
-from graphs.orchestrator.step_calls import StepCalls
+from graphs.orchestrator.step_calls import StepCalls, TakenOver
 from graphs.orchestrator.values import NOTHING, Item, Values
 from ingress.workflow_plan import PlannedStep
 
@@ -30,6 +30,8 @@ SMALL = 2**20
 WORTH_A_RETRY = 500
 """Status from which another try may end otherwise."""
 NO_ITEMS = Made([])
+TAKEN_OVER = "HIT"
+"""As of an answer from the cache; but there is no call of this run in the ledger."""
 T = TypeVar("T")
 
 
@@ -166,13 +168,17 @@ class StepRun:
 
         job = self._around.job
         once = f"{job.execution}:{self._step.id}:{index}:{tries}"
-        answered = await self._around.calls.make(job, self._planned, document, once, begun)
+        answered = await self._around.calls.make(job, self._planned, document, index, once, begun)
+        done = replace(row, status=StepStatus.COMPLETED, asked=answered.asked)
+        if isinstance(answered, TakenOver):
+            taken = replace(done, tries=0, cache=TAKEN_OVER)
+            return await self._journal.write(taken, answered.made)
         made = await self._around.outputs.kept(answered.principal, answered.answer)
         charged = self._requests[index]
         if answered.was_charged_before:
             charged = self._journal.lost.get((self._step.id, index), charged)
-        done = replace(row, status=StepStatus.COMPLETED, cache=answered.cache, request_id=charged)
-        await self._journal.write(done, made)
+        done = replace(done, cache=answered.cache, request_id=charged)
+        return await self._journal.write(done, made)
 
     async def _document(self, item: Item | None) -> dict[str, Any]:
         """The request, with values for its references. Raises InvalidRequest, BodyTooLarge."""

@@ -20,6 +20,7 @@ from graphs.orchestrator.execution import AT_ONCE, Execution
 from graphs.orchestrator.journal import Journal
 from graphs.orchestrator.outputs import Outputs
 from graphs.orchestrator.places import Places
+from graphs.orchestrator.repeats import Repeats
 from graphs.orchestrator.step_calls import StepCalls
 from graphs.orchestrator.step_run import Surroundings
 from graphs.orchestrator.values import Values
@@ -59,8 +60,9 @@ class Workflows:
         self._media = media
         self._promises = promises
         self._queue = queue
-        self._calls = StepCalls(path, admission, media, versions)
         self._outputs = Outputs(media)
+        repeats = Repeats(steps, self._outputs, media)
+        self._calls = StepCalls(path, admission, media, versions, repeats)
         self._places = Places()
         self._running: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 

@@ -17,6 +17,7 @@ from typing import Any
 import sqlglot
 from sqlglot.errors import SqlglotError
 
+from models import judged
 from models.starter_chat import HERE, WEIGHTS
 from models.starter_chat.conversation import END, Conversation, prompt_text
 from models.starter_chat.corpus import held_out, held_out_wordings
@@ -185,6 +186,7 @@ def main() -> None:
         )
         + "\n"
     )
+    judged.write(options.out, options.weights)
 
 
 if __name__ == "__main__":

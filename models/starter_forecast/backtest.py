@@ -25,8 +25,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models import judged
 from models.starter_forecast import PRICES, SCORES, WEIGHTS
-from models.starter_forecast.network import METHODS, Forecasters, load
+from models.starter_forecast.network import METHODS, Forecasters, files, load
 from models.starter_forecast.simulate import Paths, random_market, simulate
 from models.starter_forecast.train import own_series
 from models.starter_forecast.windows import (
@@ -200,6 +201,7 @@ def main() -> None:
         print(f"{name}: {len(origin.actual)} origins\n{table(found)}\n")
         document[name] = {"origins": len(origin.actual), "scores": [asdict(s) for s in found]}
     options.out.write_text(json.dumps(document, indent=2) + "\n")
+    judged.write(options.out, options.prices, *files(networks, options.weights))
 
 
 if __name__ == "__main__":

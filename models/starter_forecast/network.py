@@ -166,6 +166,11 @@ def save(forecasters: Forecasters, folder: Path) -> None:
         save_file(network.state_dict(), folder / f"{name}.safetensors")
 
 
+def files(forecasters: Forecasters, folder: Path) -> list[Path]:
+    """What `save` writes and `load` reads."""
+    return [folder / "config.json", *(folder / f"{n}.safetensors" for n in forecasters.networks)]
+
+
 def load(folder: Path) -> Forecasters:
     """The forecasters in `folder`. Raises ValueError when it was made for other windows."""
     config = json.loads((folder / "config.json").read_text())

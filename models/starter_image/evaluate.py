@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from models import judged
 from models.starter_image import HERE, WEIGHTS
 from models.starter_image.autoencoder import as_tensor
 from models.starter_image.judge import Verdict, judge
@@ -208,6 +209,7 @@ def main() -> None:
     }
     found = {"seed": SEED, "parameters": parameters, "scores": [asdict(s) for s in scores]}
     options.out.write_text(json.dumps(found, indent=2) + "\n")
+    judged.write(options.out, options.weights)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from models import judged
 from models.coqui import Speaker as Student
 from models.starter_speech import VOICES, WEIGHTS
 from models.starter_transcribe import WEIGHTS as EAR
@@ -114,6 +115,7 @@ def main() -> None:
     options = parser.parse_args()
     scores = measure(options.weights, options.ear, options.count)
     options.out.write_text(json.dumps(scores, indent=2) + "\n")
+    judged.write(options.out, options.weights, options.ear)
     print(json.dumps(scores, indent=2))
 
 

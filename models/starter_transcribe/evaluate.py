@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from models import judged
+from models.starter_speech import WEIGHTS as SPEAKER
 from models.starter_transcribe import WEIGHTS
 from models.starter_transcribe.utterances import (
     VOICES,
@@ -103,6 +105,7 @@ def main() -> None:
     options = parser.parse_args()
     scores = measure(options.weights, options.count)
     options.out.write_text(json.dumps(scores, indent=2) + "\n")
+    judged.write(options.out, options.weights, SPEAKER)
     print(json.dumps(scores, indent=2))
 
 

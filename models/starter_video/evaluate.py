@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from models import judged
 from models.starter_image.scenes import SIDE, split
 from models.starter_video import HERE, WEIGHTS
 from models.starter_video.autoencoder import as_tensor
@@ -249,6 +250,7 @@ def main() -> None:
         "scores": [asdict(s) for s in scores],
     }
     options.out.write_text(json.dumps(found, indent=2) + "\n")
+    judged.write(options.out, options.weights)
 
 
 if __name__ == "__main__":

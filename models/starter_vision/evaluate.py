@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from models import judged
 from models.starter_image.scenes import Pixels, Scene, draw, random_scene, split
 from models.starter_vision import WEIGHTS, questions
 from models.starter_vision.pictures import picture
@@ -114,6 +115,7 @@ def main() -> None:
     print(json.dumps(found, indent=2))
     if options.write:
         SCORES.write_text(json.dumps(found, indent=2) + "\n")
+        judged.write(SCORES, options.weights)
 
 
 if __name__ == "__main__":

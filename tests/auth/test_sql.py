@@ -105,6 +105,7 @@ EVERY_TENANT = {
     "auth/sign_in.py SignIn.change_password": "a user, wherever it is a member",
     "auth/users.py Users.replace_hash": "a user, wherever it is a member",
     "auth/users.py Users.set_active": "a user, wherever it is a member",
+    "auth/webhook_tries.py WebhookTries.due": "the sweeper's",
     "benchmarks/retrieval.py _tenant": "makes the tenant of a measurement",
     "graphs/governed.py Governed.check_postgresql": "asks for no rows",
 }

@@ -12,6 +12,7 @@ import asyncpg
 import psutil
 import pytest
 
+from cli import processes
 from cli.embedded import EmbeddedStore, PostgreSQL, Valkey
 from cli.processes import ProcessRecord
 from cli.short_paths import ShortPaths
@@ -90,6 +91,24 @@ def test_data_survive_kill_and_restart(state):
         assert query(again.start()["DATABASE_URL"], "SELECT x FROM kept") == 42
     finally:
         again.stop(20)
+
+
+@pytest.mark.usefixtures("no_urls")
+@pytest.mark.parametrize("kind", [PostgreSQL, Valkey])
+def test_a_server_that_is_interrupted_while_it_starts_is_known_and_ended(state, kind, monkeypatch):
+    def interrupted(_: EmbeddedStore) -> bool:
+        raise KeyboardInterrupt
+
+    started: list[ProcessRecord] = []
+    stores = Stores(state, ShortPaths(state), started.extend)
+    monkeypatch.setattr(kind, "answers", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stores.start()
+    server = processes.find(started[-1])
+    assert server is not None
+    assert server.cwd() == str(state / kind.name)
+    stores.stop(20)
+    assert not [known for known in started if processes.find(known)]
 
 
 @pytest.mark.usefixtures("no_urls")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.audio_length import audio_ms
+from core.audio_length import audio_ms, stand_in
 from core.errors import InvalidRequest
 from core.model import ModelCard
 from core.transcription import TranscriptionRequest, estimate_transcription
@@ -70,3 +70,8 @@ def test_a_recording_that_says_it_is_empty_is_refused_before_anything_is_reserve
     with pytest.raises(InvalidRequest) as caught:
         estimate_transcription(TranscriptionRequest(file=encoded(tone(0), "wav")), CARD)
     assert caught.value.param == "file"
+
+
+@pytest.mark.parametrize("ms", [2, 1001, 24 * 3600 * 1000])
+def test_what_stands_for_a_recording_is_as_long(ms):
+    assert audio_ms(stand_in(ms)) == ms

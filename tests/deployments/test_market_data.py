@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 
 import httpx
 import orjson
+import pandas as pd  # type: ignore[import-untyped]
 import pytest
 
 from core.errors import DataSourceUnavailable, NotFound, SettingsError
@@ -131,8 +132,6 @@ async def test_a_compressed_csv_file_is_read(tmp_path):
 
 
 async def test_a_parquet_file_is_read(tmp_path):
-    pytest.importorskip("pyarrow")
-    pd = pytest.importorskip("pandas")
     path = tmp_path / "prices.parquet"
     pd.DataFrame({"symbol": ["BTC"], "time": [date(2026, 1, 1)], "close": [2.0]}).to_parquet(path)
     assert await FileSource(path).history("BTC") == (Day(date(2026, 1, 1), 2.0, None),)

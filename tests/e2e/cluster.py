@@ -2,7 +2,8 @@
 
 It differs from the default in what tests need: three gateway replicas, so that what must hold
 across replicas is seen to, leases short enough to wait for, a chat queue that can be filled, and
-`echo-slow`, whose answers last as long as a test wants at no cost of computing, and have a price.
+`echo-slow`, whose answers last as long as a test wants at no cost of computing, have a price, and
+break when they are asked to.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ STOP_S = 60.0
 LEASE_S = 8
 CHAT_RUNNING = 24
 GATEWAYS = 3
+SLOW_ECHO = "tests.e2e.faulty_echo:SPEC"
 SLOW_WORD_MS = 20.0
 GATEWAY_TITLE = "ServeReplica:gateway"
 REPLICA_PORTS = range(30_000, 31_001)
@@ -71,7 +74,7 @@ def configuration(port: int, state: Path) -> dict[str, Any]:
     chat = next(a for a in document["applications"] if a["name"] == "starter-chat")
     chat["deployments"][0] |= {"max_ongoing_requests": CHAT_RUNNING, "max_queued_requests": 8}
     document["applications"].append(slow_echo())
-    card = {"id": "echo-slow", "spec": "deployments.echo:SPEC"}
+    card = {"id": "echo-slow", "spec": SLOW_ECHO}
     # One document for the gateway and the jobs: YAML's anchor made them share it.
     gateway["deployments"][0]["user_config"]["models"].append(card)
     return document
@@ -87,13 +90,13 @@ def priced(state: Path) -> Path:
 
 
 def slow_echo() -> dict[str, Any]:
-    """An application whose answers take 20 ms a word."""
+    """An application whose answers take 20 ms a word, and which breaks on one of them."""
     return {
         "name": "echo-slow",
         "route_prefix": None,
         "import_path": "graphs.model:build",
         "args": {
-            "spec": "deployments.echo:SPEC",
+            "spec": SLOW_ECHO,
             "engine": {"model": "echo-slow", "word_ms": SLOW_WORD_MS},
         },
         "deployments": [
@@ -240,13 +243,17 @@ def _signal(pids: list[int], what: signal.Signals) -> None:
             os.kill(pid, what)
 
 
-def start() -> Cluster:
-    """Start a cluster and wait until it greets. Raises with its output when it does not."""
+def start(configure: Callable[[int, Path], dict[str, Any]] = configuration) -> Cluster:
+    """Start a cluster and wait until it greets. Raises with its output when it does not.
+
+    Args:
+        configure: makes its configuration, from the port and the state directory.
+    """
     state = Path(tempfile.mkdtemp(prefix="carillon-e2e-", dir="/tmp"))
     state.chmod(0o755)
     port = free_port()
     config = state / "serve.yaml"
-    config.write_text(yaml.safe_dump(configuration(port, state), sort_keys=False))
+    config.write_text(yaml.safe_dump(configure(port, state), sort_keys=False))
     with (state / "up.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "cli.main", "up", str(config)],

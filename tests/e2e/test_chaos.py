@@ -12,29 +12,39 @@ import httpx
 import pytest
 
 from tests.e2e.test_chat import settled
-from tests.e2e.test_disconnects import long_stream
+from tests.e2e.test_disconnects import long_stream, unmoved
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 CHAT = "/v1/chat/completions"
+COUNTED = {"stream_options": {"include_usage": True, "continuous_usage_stats": True}}
+"""Each event says how many tokens there were so far: of a stream that breaks, too."""
+BEGUN = 4
+"""Events of a stream that has given some of its text."""
 ECHO = {"model": "echo", "messages": [{"role": "user", "content": "hello"}]}
 
 
-async def read(client, text):
-    """Read a stream until it ends or breaks; its `data:` lines."""
-    lines = []
+async def read(client, text, lines):
+    """Read a stream until it ends or breaks; its `data:` lines go into `lines`."""
     with contextlib.suppress(httpx.HTTPError):
-        async with client.stream("POST", CHAT, json=long_stream(text)) as response:
+        body = long_stream(text) | COUNTED
+        async with client.stream("POST", CHAT, json=body) as response:
             async for line in response.aiter_lines():
-                lines += [line]
-    return [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
+                if line.startswith("data: "):
+                    lines.append(line.removeprefix("data: "))
 
 
 async def during_streams(person, act, streams=3):
-    async with person.http() as client:
-        reading = [asyncio.create_task(read(client, f"chaos {n}")) for n in range(streams)]
-        await asyncio.sleep(0.8)
+    """Act once every stream has given some events; what each of them gave."""
+    given: list[list[str]] = [[] for _ in range(streams)]
+    begin_by = time.monotonic() + 30
+    async with person.http() as client, asyncio.TaskGroup() as reading:
+        for number, lines in enumerate(given):
+            reading.create_task(read(client, f"chaos {number}", lines))
+        while min(map(len, given)) < BEGUN:
+            assert time.monotonic() < begin_by, given
+            await asyncio.sleep(0.02)
         act()
-        return await asyncio.gather(*reading)
+    return given
 
 
 async def served_again(person, model, within_s):
@@ -56,38 +66,50 @@ async def served_again(person, model, within_s):
     raise AssertionError(f"{model} did not answer within {within_s} s")
 
 
-def texts(lines):
-    """Pieces of text among a stream's events."""
-    found = 0
-    for line in lines:
-        if line != "[DONE]" and (choices := json.loads(line).get("choices")):
-            found += bool(choices[0]["delta"].get("content"))
-    return found
+def heard(streams):
+    """Of each stream by its request's id: the tokens, in and out, that its caller heard of."""
+    told = {}
+    for lines in streams:
+        events = [json.loads(line) for line in lines if line != "[DONE]"]
+        usages = [event["usage"] for event in events if event.get("usage")]
+        request_id = events[0]["id"].removeprefix("chatcmpl-")
+        told[request_id] = (usages[-1]["prompt_tokens"], usages[-1]["completion_tokens"])
+        deltas = [event["choices"][0]["delta"] for event in events if event.get("choices")]
+        assert 0 < sum(bool(delta.get("content")) for delta in deltas) <= told[request_id][1]
+    return told
+
+
+def billed(rows):
+    """The same of rows."""
+    return {row["request_id"]: (row["input_tokens"], row["output_tokens"]) for row in rows}
 
 
 async def test_killed_gateways_mid_stream(cluster, pro):
+    before = (await unmoved(cluster))["starter-chat"]
     streams = await during_streams(pro, lambda: cluster.kill("ServeReplica:gateway"))
     await served_again(pro, "echo", 120)
     rows = await settled(pro, 3)
-    streamed = [row for row in rows if row["streamed"]]
-    assert len(streamed) == 3
-    assert all(row["exact"] and row["status_code"] == 499 for row in streamed)
-    for row, lines in zip(
-        sorted(streamed, key=lambda row: row["output_tokens"]),
-        sorted(streams, key=texts),
-        strict=True,
-    ):
-        assert texts(lines) <= row["output_tokens"] < 1500
+    rows = [row for row in rows if row["streamed"]]
+    assert all(row["exact"] and row["status_code"] == 499 for row in rows)
+    told, paid = heard(streams), billed(rows)
+    assert paid.keys() == told.keys()
+    for request_id, (prompt, output) in told.items():
+        assert paid[request_id][0] == prompt
+        assert output <= paid[request_id][1] < 1500
+    engine = (await unmoved(cluster))["starter-chat"]
+    for unit in ("input_tokens", "output_tokens"):
+        assert sum(row[unit] for row in rows) == engine[unit] - before[unit]
     await leases_are_gone(pro)
 
 
 async def test_a_killed_chat_replica_mid_stream(cluster, pro):
+    """The engine's own count dies with it: what was delivered is billed, and marked as that."""
     streams = await during_streams(pro, lambda: cluster.kill("ServeReplica:starter-chat"))
     for lines in streams:
         assert json.loads(lines[-1])["error"]["code"] == "model_unavailable"
     rows = await settled(pro, 3)
-    assert sum(row["output_tokens"] for row in rows) >= sum(map(texts, streams)) - 3
-    assert {row["error_code"] for row in rows} == {"model_unavailable"}
+    assert {(row["error_code"], row["exact"]) for row in rows} == {("model_unavailable", False)}
+    assert billed(rows) == heard(streams)
     await served_again(pro, "starter-chat", 300)
     await leases_are_gone(pro)
 

@@ -9,6 +9,7 @@ import openai
 import pytest
 from PIL import Image
 
+from tests.e2e.seen import shown
 from tests.e2e.test_chat import settled
 
 pytestmark = pytest.mark.timeout(300)
@@ -46,15 +47,23 @@ async def test_a_herd_wakes_a_sleeping_model_once_and_loses_nothing(cluster, pro
     assert "1 running" in next(line for line in status.splitlines() if "starter-image" in line)
 
 
-async def test_pictures_by_url_are_served_signed_and_only_so(pro, other):
+async def test_pictures_by_url_show_what_was_asked_for_and_are_served_signed_only(pro, other):
     async with pro.openai(**PATIENCE) as client:
         made = await client.images.generate(
-            model="starter-image", prompt="a green square", response_format="url", n=2
+            model="starter-image",
+            prompt="a red circle on a white background",
+            response_format="url",
+            n=2,
+            extra_body={"seed": 4},
         )
     async with httpx.AsyncClient() as anyone:
         whole = await anyone.get(made.data[0].url)
         assert whole.headers["content-type"] == "image/png"
         assert Image.open(io.BytesIO(whole.content)).size == (64, 64)
+        second = await anyone.get(made.data[1].url)
+        assert second.content != whole.content
+        for answer in (whole, second):
+            assert shown(answer.content) == ("red", "circle", "white")
         part = await anyone.get(made.data[0].url, headers={"range": "bytes=0-7"})
         assert (part.status_code, part.content) == (206, b"\x89PNG\r\n\x1a\n")
         forged = made.data[0].url.replace("signature=", "signature=A")

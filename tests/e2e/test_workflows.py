@@ -95,7 +95,50 @@ async def test_a_picture_goes_from_model_to_library(pro):
         assert run["status"] == "completed", run
         assert run["steps"][1]["output"]["text"]
         picture = await client.get(run["outputs"]["picture"]["url"])
+        again = (await client.post(f"{RUNS}/{run['id']}/rerun", json={})).json()
+        again = await ended(client, again)
     assert picture.content.startswith(b"\x89PNG")
+    assert [(step["cache"], step["request_id"]) for step in again["steps"]] == [("HIT", None)] * 2
+    assert again["outputs"]["picture"]["id"] == run["outputs"]["picture"]["id"]
+    assert again["usage"]["requests"] <= 1, "of the run itself"
+    assert float(again["usage"]["money"]) == 0
+
+
+async def test_pictures_without_a_seed_differ(pro):
+    drawing = {"prompt": "a ${item} circle on a blue background", "size": "64x64"}
+    draw = {"id": "draw", "model": "starter-image", "operation": "generate", "input": drawing}
+    async with pro.http() as client:
+        run = await begun(
+            client, draw | {"map": ["red", "red"]}, outputs={"all": "${steps.draw.output}"}
+        )
+        run = await ended(client, run, 240)
+    assert run["status"] == "completed", run
+    one, other = (answer["data"][0] for answer in run["outputs"]["all"])
+    assert one["seed"] != other["seed"]
+    assert one["b64_json"]["id"] != other["b64_json"]["id"]
+
+
+async def test_a_webhook_that_nobody_takes_is_tried_again(pro):
+    async with pro.http() as client:
+        hook = {"url": "https://nobody.invalid/hook"}
+        run = await ended(client, await begun(client, say("a", "hi"), webhook=hook))
+        one = f"{RUNS}/{run['id']}"
+        told = await tried(client, one, 2)
+        assert (told["status"], told["error"]["code"]) == ("pending", "not_delivered")
+        assert told["next_try_at"] > time.time() + 30
+        again = await client.post(f"{one}/redeliver")
+        assert again.status_code == 200, again.text
+        assert (await tried(client, one, 3))["status"] == "pending"
+
+
+async def tried(client, one, tries):
+    """A run's webhook, once it has been tried so often and waits for another time."""
+    async with asyncio.timeout(60):
+        while True:
+            told = (await client.get(one)).json()["webhook"]
+            if told["tries"] >= tries and told["next_try_at"] is not None:
+                return told
+            await asyncio.sleep(0.5)
 
 
 async def test_the_older_paths(pro):

@@ -17,8 +17,10 @@ from core.references import Room
 from core.work import NO_WORK
 from core.workflow import Retry
 from graphs.orchestrator.places import SHARE, Places
+from ingress.catalog import Catalog
 from tests.ingress.workflow_world import (
     BEEP,
+    CATALOG,
     PICTURE,
     RUNS,
     WorkflowWorld,
@@ -487,6 +489,128 @@ async def test_a_rerun_takes_what_did_not_change_from_the_cache(world, client):
     assert world.models.asked["same"] == 2
 
 
+def draw(name, prompt, **more):
+    return {
+        "id": name,
+        "model": "starter-image",
+        "operation": "generate",
+        "input": {"prompt": prompt} | more,
+    }
+
+
+def pictures(run):
+    answers = [*run["outputs"]["unseeded"], run["outputs"]["another"]]
+    return [answer["data"][0]["b64_json"]["id"] for answer in answers]
+
+
+async def test_pictures_without_a_seed_differ_as_they_do_over_http(client):
+    run = await ran(
+        client,
+        draw("unseeded", "${item}: variation") | {"map": ["a", "a"]},
+        draw("another", "a: variation"),
+        draw("seeded", "${item}: variation", seed=7) | {"map": ["a", "a"]},
+        outputs={"unseeded": "${steps.unseeded.output}", "another": "${steps.another.output}"},
+    )
+    assert run["status"] == "completed", run["error"]
+    assert len(set(pictures(run))) == 3
+    assert [item["cache"] for item in by_id(run)["unseeded"]["items"]] == ["BYPASS", "BYPASS"]
+    assert sorted(item["cache"] for item in by_id(run)["seeded"]["items"]) == ["HIT", "MISS"]
+    # Whoever runs it again keeps each where it was, and pays for none.
+    again = await rerun(client, run)
+    assert pictures(again) == pictures(run)
+    assert all(item["request_id"] is None for item in by_id(again)["unseeded"]["items"])
+
+
+async def test_a_rerun_takes_over_what_the_cache_has_forgotten_or_never_kept(world, key, client):
+    embed = {"model": "embed", "operation": "embed", "input": {"input": "large"}}
+    run = await ran(
+        client,
+        draw("picture", "a bell", seed=1),
+        say("sees", "size: ${steps.picture.output.data[0].b64_json.bytes}"),
+        {"id": "large"} | embed,
+        say("each", "<${item}>", map="${inputs.words}"),
+        say("counted", "${steps.large.output.data[0].embedding[0]} ${steps.each.output[-1].text}"),
+        inputs={"words": ["a", "b"]},
+        outputs={"picture": "${steps.picture.output.data[0].b64_json}"},
+    )
+    assert run["status"] == "completed", run["error"]
+    await world.admission.cache_clear()
+    made, paid = world.models.asked.total(), len(world.settlements)
+    again = await client.post(f"{RUNS}/{run['id']}/rerun", json={"inputs": {"words": ["new", "b"]}})
+    second = await ended(client, again.json())
+    assert second["status"] == "completed", second["error"]
+    assert (run["repeats"], second["repeats"]) == (None, run["id"])
+    assert {name: step["cache"] for name, step in by_id(second).items()} == {
+        "picture": "HIT",
+        "sees": "HIT",
+        "large": "HIT",
+        "each": None,
+        "counted": "HIT",
+    }
+    items = by_id(second)["each"]["items"]
+    assert [(item["cache"], item["request_id"] is None) for item in items] == [
+        ("MISS", False),
+        ("HIT", True),
+    ]
+    assert [item["output"]["text"] for item in items] == ["<new>", "<b>"]
+    assert by_id(second)["counted"]["output"] == by_id(run)["counted"]["output"]
+    assert (world.models.asked.total(), len(world.settlements)) == (made + 1, paid + 1)
+    picture = second["outputs"]["picture"]
+    assert picture["id"] == run["outputs"]["picture"]["id"]
+    assert (await client.get(picture["url"])).content == PICTURE
+    assert await world.book.mentions(key, picture["id"])
+    # And so does a rerun of the rerun, of what that took over.
+    third = await rerun(client, second)
+    assert by_id(third)["sees"]["cache"] == by_id(third)["each"]["items"][0]["cache"] == "HIT"
+    assert world.models.asked.total() == made + 1
+
+
+async def test_a_rerun_does_again_what_is_gone_and_what_was_to_be_made_anew(world, client):
+    run = await ran(
+        client,
+        draw("kept", "a bell", seed=1),
+        say("same", "words"),
+        {"id": "price", "model": "forecast", "operation": "history", "input": {"symbol": "BTC"}},
+        {"id": "large", "model": "embed", "input": {"input": "large"}},
+    )
+    assert run["status"] == "completed", run["error"]
+    (kept,) = [
+        media
+        for media in (await client.get("/v1/media")).json()["data"]
+        if media["media_type"] == "application/json"
+    ]
+    await client.delete(f"/v1/media/{kept['id']}")
+    await world.admission.cache_clear()
+    calls = {name: step["cache"] for name, step in by_id(await rerun(client, run)).items()}
+    assert calls == {
+        "kept": "HIT",
+        "same": "HIT",
+        "price": "MISS",
+        "large": "MISS",
+    }
+    for picture in (await client.get("/v1/media")).json()["data"]:
+        await client.delete(f"/v1/media/{picture['id']}")
+    assert by_id(await rerun(client, run))["kept"]["cache"] == "MISS"
+    fresh = await client.post(
+        f"{RUNS}/{run['id']}/rerun", json={}, headers={"cache-control": "no-cache"}
+    )
+    assert by_id(await ended(client, fresh.json()))["same"]["cache"] == "BYPASS"
+
+
+async def test_nothing_is_taken_over_that_was_not_to_be_stored_or_of_another_model(world, client):
+    unstored = await client.post(
+        RUNS, json={"steps": [say("a", "one")]}, headers={"cache-control": "no-store"}
+    )
+    run = await ended(client, unstored.json())
+    assert by_id(await rerun(client, run))["a"]["cache"] == "MISS"
+    run = await ran(client, say("a", "two"))
+    spec = CATALOG.named("echo").card
+    world.workflows.catalog = Catalog([spec.model_copy(update={"revision": "another"})])
+    await world.admission.cache_clear()
+    assert by_id(await rerun(client, run))["a"]["cache"] == "MISS"
+    assert world.models.asked == {"one": 2, "two": 2}
+
+
 async def test_a_graph_that_keeps_data_is_told_whose_run_it_is_and_by_nobody_else(
     world, key, client
 ):
@@ -532,12 +656,12 @@ async def test_answers_about_documents_are_reused_until_the_documents_change(wor
 
 async def test_a_step_that_deletes_documents_leaves_no_answer_in_the_cache(world, key, client):
     await keep_documents(world, key)
-    run = await ran(client, say("t", "a quotation"))
-    assert by_id(await rerun(client, run))["t"]["cache"] == "HIT"
+    assert by_id(await ran(client, say("t", "a quotation")))["t"]["cache"] == "MISS"
+    assert by_id(await ran(client, say("t", "a quotation")))["t"]["cache"] == "HIT"
     forget = {"model": "rag", "operation": "delete_documents", "input": {"id": "d"}}
     gone = await ran(client, {"id": "gone"} | forget)
     assert gone["status"] == "completed", gone["error"]
-    assert by_id(await rerun(client, run))["t"]["cache"] == "MISS"
+    assert by_id(await ran(client, say("t", "a quotation")))["t"]["cache"] == "MISS"
 
 
 async def test_where_the_library_is_full_no_file_is_paid_for(world):

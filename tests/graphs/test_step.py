@@ -9,7 +9,14 @@ from grpc.aio import AioRpcError, Metadata
 from ray import serve
 from ray.serve.exceptions import BackPressureError, RayServeException
 
-from core.errors import BodyTooLarge, DeadlineExceeded, InvalidRequest, ModelUnavailable, QueueFull
+from core.errors import (
+    BodyTooLarge,
+    CarillonError,
+    DeadlineExceeded,
+    InvalidRequest,
+    ModelUnavailable,
+    QueueFull,
+)
 from core.model import CallContext, Chunk, Reply
 from core.work import WorkUnits
 from graphs.step import Step
@@ -111,6 +118,7 @@ async def test_a_stream_counts_as_it_goes_and_is_cancelled_when_left(model):
         (AioRpcError(StatusCode.RESOURCE_EXHAUSTED, Metadata(), Metadata()), BodyTooLarge),
         (AioRpcError(StatusCode.INTERNAL, Metadata(), Metadata()), ModelUnavailable),
         (InvalidRequest("no", "prompt"), InvalidRequest),
+        (KeyError("what a caller said"), CarillonError),
     ],
 )
 async def test_faults_are_told_in_our_words(model, fault, told):

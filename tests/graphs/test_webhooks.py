@@ -5,7 +5,7 @@ import base64
 import hmac
 import json
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import SecretStr
@@ -13,8 +13,10 @@ from pydantic import SecretStr
 from auth.database import Database
 from auth.jobs import JobBook
 from auth.principal import Principal
+from auth.webhook_tries import EACH, PAUSES, WebhookTries, pause_after
 from auth.webhooks import PREFIX, WebhookSigner
-from core.errors import InvalidRequest, Unavailable
+from core.errors import CarillonError, InvalidRequest, NotDelivered
+from graphs.webhook_retries import WebhookRetries
 from graphs.webhooks import Webhooks, WebhookSettings
 from ingress.workflow_answers import webhook_object
 from ingress.workflow_runs import followed_by_webhook
@@ -82,7 +84,8 @@ async def hook_of(database, book, receiver):
 
 def webhooks(book, **settings):
     signer = WebhookSigner(PEPPER)
-    return Webhooks(WebhookSettings(**settings), book, signer, now=lambda: NOW)
+    tries = WebhookTries(book._database)
+    return Webhooks(WebhookSettings(**settings), book, tries, signer, now=lambda: NOW)
 
 
 async def test_a_receiver_can_verify_what_it_is_told(book, hook_of, receiver):
@@ -123,7 +126,7 @@ async def test_a_run_says_whether_its_end_was_told(book, hook_of):
 
 async def test_our_own_network_is_not_reached(book, hook_of, receiver):
     _, hook = await hook_of()
-    with pytest.raises(Unavailable, match="not on the public internet"):
+    with pytest.raises(NotDelivered, match="not on the public internet"):
         await webhooks(book).piece(hook, 0)
     assert not receiver.requests
 
@@ -132,7 +135,7 @@ async def test_our_own_network_is_not_reached(book, hook_of, receiver):
 async def test_what_is_not_taken_is_sent_again_later(book, hook_of, receiver, status):
     _, hook = await hook_of()
     receiver.status = status
-    with pytest.raises(Unavailable, match=f"answered {status}"):
+    with pytest.raises(NotDelivered, match=f"answered {status}"):
         await webhooks(book, allow_private_urls=True).piece(hook, 0)
 
 
@@ -165,3 +168,125 @@ async def test_nothing_is_told_of_a_run_that_was_deleted(book, hook_of, receiver
     outcome = await webhooks(book, allow_private_urls=True).piece(hook, 0)
     assert outcome == {"status_code": None}
     assert not receiver.requests
+
+
+class Sending:
+    """The jobs application, with a clock of its own: what is handed over is sent at once."""
+
+    def __init__(self, database):
+        self.now = NOW
+        self.book = JobBook(database)
+        self.tries = WebhookTries(database)
+        settings = WebhookSettings(allow_private_urls=True)
+        signer = WebhookSigner(PEPPER)
+        self.kind = Webhooks(settings, self.book, self.tries, signer, now=lambda: self.now)
+        self.retries = WebhookRetries(self.tries, self, now=lambda: self.now)
+        self.sent = []
+
+    async def enqueue(self, job):
+        self.sent.append(job.id)
+        job = await self.book.begin(job.id)
+        try:
+            outcome = await self.kind.piece(job, 0)
+            await self.book.complete(job.id, outcome)
+        except CarillonError as error:
+            await self.book.fail(job.id, error.code, error.message)
+        for _ in range(2):  # the durable engine says it more than once at times
+            await self.kind.ended(await self.book.read(job.id))
+
+    async def cancel(self, job):
+        raise NotImplementedError
+
+    async def pass_by(self, pause):
+        self.now += pause
+        return await self.retries.sweep()
+
+
+@pytest.fixture
+async def sending(database):
+    await database.execute("UPDATE jobs SET try_at = NULL WHERE try_at IS NOT NULL")
+    return Sending(database)
+
+
+async def told(sending, run, hook):
+    return webhook_object(run, await sending.book.read(hook.id))
+
+
+async def test_a_receiver_that_is_away_for_hours_is_told_in_the_end(sending, hook_of, receiver):
+    run, hook = await hook_of()
+    receiver.status = 503
+    await sending.enqueue(hook)
+    waits = await told(sending, run, hook)
+    assert (waits["status"], waits["tries"]) == ("pending", 1)
+    assert waits["error"]["message"] == "the webhook's receiver answered 503"
+    assert waits["next_try_at"] == int(NOW.timestamp()) + 5
+    await sending.pass_by(timedelta(seconds=4))
+    assert len(receiver.requests) == 1
+    for pause in PAUSES[:5]:
+        await sending.pass_by(pause * 1.1)
+    assert len(receiver.requests) == 6
+    receiver.status = 204
+    await sending.pass_by(PAUSES[5] * 1.1)
+    end = await told(sending, run, hook)
+    assert (end["status"], end["tries"]) == ("delivered", 7)
+    assert (end["next_try_at"], end["error"]) == (None, None)
+    assert {headers["webhook-id"] for _, headers, _ in receiver.requests} == {hook.id}
+    await sending.pass_by(timedelta(days=2))
+    assert len(receiver.requests) == 7
+
+
+async def test_after_a_day_nobody_is_told_until_that_is_asked_for(sending, hook_of, receiver):
+    run, hook = await hook_of()
+    receiver.status = 500
+    await sending.enqueue(hook)
+    assert timedelta(hours=23) < sum(PAUSES, timedelta()) < timedelta(hours=25)
+    for pause in PAUSES:
+        assert (await told(sending, run, hook))["status"] == "pending"
+        await sending.pass_by(pause * 1.1)
+    end = await told(sending, run, hook)
+    assert (end["status"], end["tries"], end["next_try_at"]) == ("failed", 10, None)
+    await sending.pass_by(timedelta(days=2))
+    assert len(receiver.requests) == 10
+    await sending.enqueue(await sending.tries.again(run.tenant_id, hook.id))
+    assert (await told(sending, run, hook))["status"] == "pending"  # for another day
+    receiver.status = 200
+    await sending.pass_by(PAUSES[0] * 1.1)
+    end = await told(sending, run, hook)
+    assert (end["status"], end["tries"]) == ("delivered", 12)
+
+
+async def test_what_another_try_cannot_help_is_not_tried_again(sending, hook_of, receiver):
+    run, hook = await hook_of()
+    receiver.status = 410
+    await sending.enqueue(hook)
+    end = await told(sending, run, hook)
+    assert (end["status"], end["next_try_at"]) == ("failed", None)
+    await sending.pass_by(timedelta(days=2))
+    assert len(receiver.requests) == 1
+
+
+async def test_no_tenant_keeps_the_tries_of_others_waiting(
+    sending, database, hook_of, receiver, monkeypatch
+):
+    monkeypatch.setattr("auth.webhook_tries.MOST_WAITING", EACH + 2)
+    receiver.status = 500
+    hooks = [await hook_of() for _ in range(EACH + 3)]
+    for _, hook in hooks:
+        await sending.enqueue(hook)
+    ends = [(await told(sending, run, hook))["status"] for run, hook in hooks]
+    assert ends == ["pending"] * (EACH + 2) + ["failed"]
+    sent = len(sending.sent)
+    await sending.pass_by(PAUSES[0] * 1.1)
+    assert len(sending.sent) == sent + EACH
+
+
+async def test_a_try_that_was_not_handed_over_is_found_in_its_row(sending, hook_of, receiver):
+    _, hook = await hook_of()
+    receiver.status = 500
+    await sending.enqueue(hook)
+    (due,) = await sending.tries.due(NOW + timedelta(minutes=1))
+    # As if this process died here: the sweeper of jobs looks for what is queued.
+    assert due.execution == f"{hook.id}.1"
+    assert (await sending.book.read(hook.id)).execution == due.execution
+    assert not await sending.tries.due(NOW + timedelta(minutes=1))
+    assert pause_after(due) == PAUSES[1]

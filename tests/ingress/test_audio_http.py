@@ -11,6 +11,7 @@ from core.work import WorkUnits
 from ingress.application import Application
 from ingress.audio import AudioEndpoints
 from ingress.catalog import Catalog
+from ingress.openai import OpenAI
 from tests.deployments.sounds import encoded, tone
 from tests.fakes.dispatch import KEY, principal
 from tests.ingress.test_path import World
@@ -33,7 +34,8 @@ async def client(world):
             ModelCard(id="ear", spec="deployments.transcription:SPEC", aliases=("whisper-1",)),
         ]
     )
-    application = Application(AudioEndpoints(world.path, catalog).endpoints(), "test")
+    parts = (AudioEndpoints(world.path, catalog), OpenAI(world.path, catalog))
+    application = Application([e for part in parts for e in part.endpoints()], "test")
     transport = httpx.ASGITransport(application, raise_app_exceptions=False)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://test", headers={"authorization": f"Bearer {KEY}"}
@@ -150,6 +152,14 @@ async def test_a_recording_may_come_as_base64_in_json(client, world):
     assert asked(world).audio_ms == pytest.approx(2000, abs=20)
     response = await client.post(TRANSCRIPTIONS, json={"file": "not base64!"})
     assert (response.status_code, error_of(response)["param"]) == (400, "file")
+
+
+@pytest.mark.parametrize("path", [TRANSCRIPTIONS, "/v1/models/ear/transcribe"])
+async def test_a_recording_by_url_is_refused_in_words(client, world, path):
+    response = await client.post(path, json={"file": "https://example.com/a.wav"})
+    assert (response.status_code, error_of(response)["param"]) == (400, "file")
+    assert "not fetched" in error_of(response)["message"]
+    assert not world.admission.events
 
 
 @pytest.mark.parametrize(

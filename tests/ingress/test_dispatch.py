@@ -9,13 +9,19 @@ from grpc.aio import AioRpcError, Metadata
 from ray import serve
 from ray.serve.exceptions import RayServeException
 
-from core.errors import BodyTooLarge, DeadlineExceeded, ModelUnavailable
+from core.errors import (
+    BodyTooLarge,
+    CarillonError,
+    DeadlineExceeded,
+    ModelLoading,
+    ModelUnavailable,
+)
 from core.model import CallContext, Chunk, Ended, ModelCard
 from core.work import WorkUnits
 from ingress.call import Call
 from ingress.catalog import Catalog
 from ingress.dispatch import ServeDispatcher
-from ingress.readiness import Readiness
+from ingress.readiness import ApplicationState, Readiness
 from ingress.turns import Turns
 from ingress.waking import Waking
 from tests.ingress.busy_world import QuietWatch
@@ -102,6 +108,14 @@ async def test_a_model_that_is_gone_knows_nothing_of_a_call(monkeypatch, call):
     assert await dispatcher(1).ended(call) is None
 
 
+async def test_a_stream_whose_model_breaks_ends_with_an_error_that_says_no_more(stream):
+    chunks, response = stream([0, "no number"], 5)
+    assert (await anext(chunks)).data == b"x"
+    with pytest.raises(CarillonError, match=r"^the model 'echo' failed$"):
+        await anext(chunks)
+    assert response.cancelled == 1
+
+
 async def test_a_stream_that_ended_is_not_cancelled(stream):
     chunks, response = stream([0, 0, 0], 5)
     assert len([chunk async for chunk in chunks]) == 3
@@ -161,3 +175,40 @@ async def test_a_message_that_is_too_large_is_told_and_no_bare_500(monkeypatch, 
         await dispatcher(1).answer(call, CONTEXT)
     with pytest.raises(error, match="'echo'"):
         await anext(dispatcher(1).stream(call, CONTEXT))
+
+
+class Asleep(Handle):
+    """Serve's queue of a model without replicas: who calls stays until one runs, or leaves."""
+
+    def __init__(self):
+        super().__init__(None)
+        self.ended = self
+        self.waiting = []
+
+    def remote(self, *asked):
+        self.waiting.append(asked)
+        return Queued(self, asked)
+
+
+class Queued:
+    def __init__(self, queue, asked):
+        self._queue, self._asked = queue, asked
+
+    def __await__(self):
+        return asyncio.sleep(60).__await__()
+
+    def cancel(self):
+        self._queue.waiting.remove(self._asked)
+
+
+async def test_a_model_wakes_though_all_its_callers_left(monkeypatch, call):
+    queue = Asleep()
+    monkeypatch.setattr(serve, "get_app_handle", lambda _: queue)
+    readiness = Readiness()
+    readiness.applications = {"echo": ApplicationState("RUNNING", "", 0, 0.0)}
+    turns = Turns(readiness, lambda _: 1, QuietWatch())
+    hasty = ServeDispatcher(readiness, Waking(readiness, 0.01), turns, 5)
+    for _ in range(3):
+        with pytest.raises(ModelLoading):
+            await hasty.answer(call, CONTEXT)
+    assert queue.waiting == [([],)], "one call without work"

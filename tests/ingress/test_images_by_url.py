@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import numpy as np
@@ -14,6 +15,7 @@ from ingress.application import Application
 from ingress.catalog import Catalog
 from ingress.fetch import FetchSettings, MediaFetcher
 from ingress.images import Images
+from ingress.openai import OpenAI
 from ingress.outbound import UNREACHABLE
 from ingress.remote_media import RemoteMedia
 from tests.fakes.dispatch import OneKeyIdentifier, principal
@@ -32,6 +34,9 @@ from tests.ingress.test_images_http import (
 from tests.ingress.whole_gateway import whole_gateway
 
 OLDER = "/api/image-to-image"
+ANY = "/v1/models/starter-image/"
+ANY_EDIT, ANY_VARY, ANY_GENERATE = ANY + "edit", ANY + "variation", ANY + "generate"
+VARYING = (VARY, ANY_VARY)
 WHITE = png(np.full((64, 64), 255, np.uint8))
 DARK = png(PLAIN // 4)
 DATA_URL = "data:image/png;base64," + b64(png())
@@ -80,8 +85,11 @@ async def fetching(world: Gallery, settings: FetchSettings) -> AsyncIterator[htt
     """A client of image endpoints that fetch within `settings`."""
     fetcher = MediaFetcher(settings)
     catalog = Catalog([ModelCard(id="starter-image", spec="deployments.image:SPEC")])
-    images = Images(world.path, catalog, world.shelf, RemoteMedia(fetcher))
-    async with connect(Application(images.endpoints(), "test")) as client:
+    remote = RemoteMedia(fetcher)
+    images = Images(world.path, catalog, world.shelf, remote)
+    by_name = OpenAI(world.path, catalog, remote)
+    table = [*images.endpoints(), *by_name.endpoints()]
+    async with connect(Application(table, "test")) as client:
         yield client
     await fetcher.aclose()
 
@@ -100,10 +108,10 @@ def refused(response: httpx.Response, param: str) -> str:
 
 
 def asking(path: str, **pictures) -> dict[str, object]:
-    return pictures if path == VARY else {"prompt": "x"} | pictures
+    return pictures if path in VARYING else {"prompt": "x"} | pictures
 
 
-@pytest.mark.parametrize("path", [EDIT, VARY, OLDER])
+@pytest.mark.parametrize("path", [EDIT, VARY, OLDER, ANY_EDIT, ANY_VARY])
 async def test_a_picture_by_url_reaches_the_model_as_bytes(client, world, site, path):
     url = site.url("/a.png")
     for image in (url, {"url": url}):
@@ -113,12 +121,13 @@ async def test_a_picture_by_url_reaches_the_model_as_bytes(client, world, site, 
     assert site.asked == ["/a.png"] * 2
 
 
-async def test_masks_and_control_pictures_are_fetched_too(client, world, site):
+@pytest.mark.parametrize(("edits", "drawings"), [(EDIT, GENERATE), (ANY_EDIT, ANY_GENERATE)])
+async def test_masks_and_control_pictures_are_fetched_too(client, world, site, edits, drawings):
     mask, control = site.url("/mask.png"), site.url("/control.png")
     edit = {"prompt": "x", "image": site.url("/a.png"), "mask": mask, "control_image": control}
-    assert (await client.post(EDIT, json=edit)).status_code == 200
+    assert (await client.post(edits, json=edit)).status_code == 200
     drawing = {"prompt": "x", "control_image": control}
-    assert (await client.post(GENERATE, json=drawing)).status_code == 200
+    assert (await client.post(drawings, json=drawing)).status_code == 200
     edited, drawn = (call.request for call in world.studio.calls)
     assert (edited.image.data, edited.mask.data) == (png(), WHITE)
     assert edited.control_image.data == drawn.control_image.data == DARK
@@ -137,12 +146,13 @@ async def test_data_urls_may_be_in_an_object_as_well(client, world):
     assert world.studio.calls[0].request.image.data == png()
 
 
+@pytest.mark.parametrize("path", [EDIT, ANY_EDIT])
 @pytest.mark.parametrize("name", ["image", "mask", "control_image"])
 async def test_a_url_that_is_no_picture_is_refused_by_name_and_not_charged(
-    client, world, site, name
+    client, world, site, name, path
 ):
     fields = {"prompt": "x", "image": DATA_URL} | {name: site.url("/page")}
-    response = await client.post(EDIT, json=fields)
+    response = await client.post(path, json=fields)
     assert "this is no image" in refused(response, name)
     assert not world.studio.calls
     assert not world.admission.events
@@ -153,7 +163,7 @@ async def test_what_is_not_there_is_refused_by_its_place(client, site):
     assert "answered 404" in refused(await client.post(EDIT, json=body), "image.url")
 
 
-@pytest.mark.parametrize("path", [EDIT, VARY, OLDER])
+@pytest.mark.parametrize("path", [EDIT, VARY, OLDER, ANY_EDIT, ANY_VARY])
 async def test_private_addresses_are_refused_like_unknown_ones(world, site, path):
     async with fetching(world, FetchSettings()) as client:
         for url in (site.url("/a.png"), "http://169.254.169.254/latest"):
@@ -170,7 +180,7 @@ async def test_what_one_request_fetches_is_limited_in_all(world, site):
         assert "over the limit" in refused(await client.post(EDIT, json=body), "mask")
 
 
-@pytest.mark.parametrize("path", [EDIT, VARY, OLDER])
+@pytest.mark.parametrize("path", [EDIT, VARY, OLDER, ANY_EDIT, ANY_VARY])
 async def test_nothing_is_fetched_for_callers_who_may_not_ask(client, world, site, path):
     body = asking(path, image=site.url("/a.png"))
     for key in ("", "Bearer ck-another"):
@@ -197,6 +207,45 @@ async def test_another_picture_at_the_same_url_is_not_answered_from_the_cache(cl
     assert verdicts == ["MISS", "HIT", "MISS"]
 
 
+async def test_nothing_is_fetched_for_operations_that_a_model_does_not_have(client, site):
+    response = await client.post(ANY + "describe", json={"image": site.url("/a.png")})
+    refused(response, "model")
+    assert not site.asked
+
+
+GATEWAY_PATHS = [
+    (path, "image", {"image": ...})
+    for path in (
+        EDIT,
+        VARY,
+        OLDER,
+        ANY_EDIT,
+        ANY_VARY,
+        "/v1/images/descriptions",
+        "/api/image-to-text",
+        "/v1/models/starter-vision/describe",
+    )
+] + [
+    ("/v1/models/starter-video/animate", "input_reference", {"input_reference": ...}),
+    ("/v1/models/image-workflow/image_workflow", "images.0", {"images": [...]}),
+    (
+        "/v1/models/image-workflow/image_workflow",
+        "generate.control_image",
+        {"generate": {"control_image": ...}},
+    ),
+]
+"""Every path that takes a picture, the field's name in errors, and a request; `...` is a URL."""
+
+
+def pointing(fields: Any, url: str) -> Any:
+    """`fields` with `url` where a picture goes."""
+    if isinstance(fields, dict):
+        return {name: pointing(value, url) for name, value in fields.items()}
+    if isinstance(fields, list):
+        return [pointing(value, url) for value in fields]
+    return url
+
+
 async def test_the_gateway_fetches_for_every_path_that_takes_a_picture_and_none_in_private(
     database_url, valkey_server, tmp_path, site
 ):
@@ -204,7 +253,7 @@ async def test_the_gateway_fetches_for_every_path_that_takes_a_picture_and_none_
         whole_gateway(database_url, valkey_server.url, tmp_path) as whole,
         whole.world.client((await whole.world.owner())["access_token"]) as client,
     ):
-        for path in (EDIT, VARY, OLDER, "/v1/images/descriptions", "/api/image-to-text"):
-            response = await client.post(path, json={"image": site.url("/a.png")})
-            assert UNREACHABLE in refused(response, "image"), path
+        for path, param, fields in GATEWAY_PATHS:
+            response = await client.post(path, json=pointing(fields, site.url("/a.png")))
+            assert UNREACHABLE in refused(response, param), path
     assert not site.asked

@@ -9,10 +9,13 @@ import pytest
 from auth.document_writes import Begun, DocumentWrites, NewDocument
 from auth.plans import read_plans
 from core.model import Reply
+from core.rag import MAX_FILE_BYTES
 from core.settings import ROOT
 from core.work import WorkUnits
+from graphs.rag.reader import FileReader
 from tests.auth.servers import Valkey
 from tests.fakes.dispatch import ScriptedDispatcher
+from tests.graphs.rag import papers
 from tests.ingress.whole_gateway import Whole, whole_gateway
 
 READING = {
@@ -149,6 +152,45 @@ async def test_a_file_that_is_too_large_or_empty_is_refused(tenant: Tenant):
         long = await client.post("/v1/rag/documents", json={"text": "x" * 2_000_001})
     assert (big.status_code, empty.status_code, long.status_code) == (413, 400, 400)
     assert not tenant.dispatcher.requests
+
+
+@pytest.mark.parametrize("size", [100 * 2**20, MAX_FILE_BYTES + 1, 0])
+async def test_a_form_whose_file_is_too_large_or_empty_says_so_of_the_file(
+    tenant: Tenant, size: int
+):
+    async with tenant.whole.world.client(tenant.token) as client:
+        file = {"file": ("a.txt", b"x" * size, "text/plain")}
+        answer = await client.post("/v1/rag/documents", files=file)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (413 if size else 400, "file")
+    assert error["message"].startswith("'file': ")
+    if size:
+        assert str(MAX_FILE_BYTES) in error["message"]
+    await nothing_is_kept(tenant)
+
+
+async def test_an_encrypted_pdf_leaves_nothing_behind(tenant: Tenant, monkeypatch):
+    answer_of = tenant.dispatcher.answer
+
+    async def answer(call, context):
+        if call.operation_name == "read_document":
+            await FileReader().read(call.request.content)  # as the graph does
+        return await answer_of(call, context)
+
+    monkeypatch.setattr(tenant.dispatcher, "answer", answer)
+    async with tenant.whole.world.client(tenant.token) as client:
+        file = {"file": ("a.pdf", papers.encrypted_pdf(["secret"], "password"))}
+        refused = await client.post("/v1/rag/documents", files=file)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["param"]) == (400, "file")
+    assert error["message"] == "'file': the PDF is encrypted: save it without a password"
+    await nothing_is_kept(tenant)
+
+
+async def nothing_is_kept(tenant: Tenant) -> None:
+    assert not tenant.dispatcher.requests
+    for path in ("/v1/rag/collections", "/v1/rag/documents", "/v1/media"):
+        assert (await tenant.ask("GET", path)).json()["data"] == []
 
 
 async def test_documents_and_collections_are_listed_shown_and_deleted(tenant: Tenant):

@@ -44,6 +44,13 @@ async def test_a_field_may_hold_a_url_plain_or_in_an_object(remote, fetcher, url
     assert [param for _, param, *_ in fetcher.asked] == ["image", "mask.url"]
 
 
+async def test_a_field_may_be_a_list_or_in_an_object(remote, fetcher):
+    document = {"images": ["http://a/1", {"url": "http://a/2"}], "stage": {"image": "http://a/3"}}
+    await remote.inline(document, "images", "stage.image")
+    assert document == {"images": [DATA, {"url": DATA}], "stage": {"image": DATA}}
+    assert [param for _, param, *_ in fetcher.asked] == ["images.0", "images.1.url", "stage.image"]
+
+
 async def test_a_chat_may_hold_them_in_any_part(remote, fetcher):
     document: Any = {
         "messages": [
@@ -91,11 +98,13 @@ async def test_there_is_a_limit_to_how_many(remote, fetcher):
         {"messages": [{"content": [{"image_url": None}, {"image_url": {"url": 7}}]}]},
         {"image": {"url": {"url": 7}}},
         {"image": "file:///etc/passwd"},
+        {"image": [7, None, {"file": "http://a/1"}]},
+        {"image": {"image": None}},
     ],
 )
 async def test_other_shapes_are_left_to_validation(remote, fetcher, document):
     before = repr(document)
-    await remote.inline(document, "image")
+    await remote.inline(document, "image", "image.image", "messages.image")
     await remote.inline_chat(document)
     assert repr(document) == before
     assert not fetcher.asked

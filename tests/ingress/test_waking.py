@@ -70,3 +70,15 @@ async def test_the_estimate_is_what_the_last_load_took(cluster):
     began = time.monotonic()
     assert (waking.loading(CARD).retry_after_s or 0) <= 1.0
     assert time.monotonic() - began < 1
+
+
+async def test_a_load_that_outlasted_every_caller_is_over_when_a_replica_runs(cluster):
+    states, readiness = cluster
+    waking = Waking(readiness, patience_s=0.05)
+    with pytest.raises(ModelLoading):
+        await waking.wait(CARD)
+    states["painter"] = AWAKE
+    assert await readiness.until_serving("painter", 5)
+    again = waking.loading(CARD)  # asleep again, later
+    assert (again.retry_after_s or 0) <= 1.0  # not what is left of ten, begun long ago
+    assert again.progress < 0.5

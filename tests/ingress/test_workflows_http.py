@@ -12,6 +12,7 @@ from auth.limits import Limits
 from core.errors import BudgetSpent, InvalidRequest
 from ingress.exchange import call_of
 from tests.ingress.workflow_world import (
+    BEEP,
     CATALOG,
     PICTURE,
     PLANS,
@@ -89,6 +90,39 @@ async def test_a_workflow_is_checked_drawn_and_estimated_without_being_run(world
     assert plan["mermaid"].startswith("flowchart TD")
     assert await stored(world, key) == 0
     assert not world.models.calls
+
+
+def hear(name, file, **more):
+    step = {"id": name, "model": "starter-transcribe", "operation": "transcribe"}
+    return step | {"input": {"file": file}} | more
+
+
+async def test_what_a_recording_takes_is_known_where_it_is_there_already(world, client):
+    sound = (await client.post("/v1/media", files={"file": ("a.wav", BEEP)})).json()
+    there = f"${{media.{sound['id']}}}"
+    speak = {"id": "speak", "model": "starter-speech", "input": {"input": "hello"}}
+    to_come = hear("to_come", "${steps.speak.output.media}")
+    plan = (await client.post(CHECK, json={"steps": [hear("there", there), speak]})).json()
+    assert plan["estimate"]["is_complete"] is True
+    assert plan["estimate"]["steps"]["there"]["units"] == {"audio_ms": 1001}
+    plan = (await client.post(CHECK, json={"steps": [speak, to_come]})).json()
+    assert plan["estimate"]["is_complete"] is False
+    assert plan["estimate"]["steps"]["to_come"]["units"] is None
+    async with world.http(await world.tenant()) as other:
+        refused = await other.post(CHECK, json={"steps": [hear("there", there)]})
+    assert refused.json()["error"]["param"] == "steps.0.input.file"
+
+
+async def test_a_step_runs_for_each_of_several_files_of_the_library(client):
+    files = [
+        (await client.post("/v1/media", files={"file": ("a", data)})).json()
+        for data in (BEEP, PICTURE)
+    ]
+    media = [f"${{media.{file['id']}}}" for file in files]
+    run = await ran(client, hear("each", "${item}", map=media))
+    assert run["status"] == "completed", run["error"]
+    heard = [item["output"]["text"] for item in by_id(run)["each"]["items"]]
+    assert heard == [f"{len(BEEP)} bytes", f"{len(PICTURE)} bytes"]
 
 
 async def test_yaml_means_the_same_as_json(world, client):
@@ -519,6 +553,34 @@ async def test_the_end_of_a_run_is_handed_on_to_be_told(world, client):
     await client.post(f"{RUNS}/{run['id']}/cancel")
     assert world.runner.hooks[-1].request["run_id"] == run["id"]
     assert len(world.runner.hooks) == 3
+
+
+async def test_the_end_of_a_run_is_told_again_when_its_owner_asks(world, client):
+    world.models.errors = {"bad": [InvalidRequest("no")]}
+    hook = {"url": "https://x.example/hook"}
+    run = await ran(client, say("a", "bad"), webhook=hook)
+    await asyncio.gather(*world.runner.tasks.values())
+    (job,) = world.runner.hooks
+    again = await client.post(f"{RUNS}/{run['id']}/redeliver")
+    assert again.json()["error"]["code"] == "conflict"  # the first try is under way
+    await world.book.begin(job.id)
+    await world.book.complete(job.id, {"status_code": 204})
+    assert (await client.get(f"{RUNS}/{run['id']}")).json()["webhook"]["status"] == "delivered"
+    again = await client.post(f"{RUNS}/{run['id']}/redeliver")
+    assert again.status_code == 200, again.text
+    told = again.json()["webhook"]
+    assert (told["status"], told["tries"], told["next_try_at"]) == ("pending", 1, None)
+    assert [hook.id for hook in world.runner.hooks] == [job.id, job.id]
+    assert world.runner.hooks[1].execution != job.execution
+    async with world.http(await world.tenant()) as other:
+        assert (await other.post(f"{RUNS}/{run['id']}/redeliver")).status_code == 404
+    silent = await ran(client, say("a", "x"))
+    refused = await client.post(f"{RUNS}/{silent['id']}/redeliver")
+    assert refused.json()["error"]["message"] == "the run has no webhook"
+    world.runner.paused = True
+    run = await begun(client, say("a", "y"), webhook=hook)
+    refused = await client.post(f"{RUNS}/{run['id']}/redeliver")
+    assert refused.status_code == 409
 
 
 async def test_while_the_queue_is_away_what_the_rows_say_holds_and_nothing_is_asked_for_twice(

@@ -29,6 +29,7 @@ from auth.receipts import ReceiptSigner
 from auth.reconciliation import Reconciliation
 from auth.usage import Usage
 from auth.valkey import ValkeyAdmission
+from auth.webhook_tries import WebhookTries
 from auth.webhooks import WebhookSigner
 from auth.workflow_steps import StepBook
 from core.model import ModelCard
@@ -132,6 +133,7 @@ async def whole_gateway(
             steps=StepBook(world.database),
             promises=ValkeyPromises(world.store, prefix),
             webhooks=WebhookSigner(secret),
+            tries=WebhookTries(world.database),
             media=MediaStore(
                 Blobs(str(media)), MediaOwnership(world.database), UrlSigner(secret, 3600), plans
             ),

@@ -23,6 +23,7 @@ from auth.media import MediaOwnership
 from auth.plans import DAY_S, MINUTE_S, MONTH_S, Meter, Plan, Window
 from auth.prices import PriceBook
 from auth.usage import Usage
+from auth.webhook_tries import WebhookTries
 from auth.webhooks import WebhookSigner
 from auth.workflow_steps import StepBook
 from core.errors import CarillonError, StoreUnavailable
@@ -130,7 +131,7 @@ def _text(request):
 
 def _reply(call, text):
     if call.operation_name in ("generate", "edit"):
-        data = [{"b64_json": base64.b64encode(PICTURE).decode()}]
+        data = [{"b64_json": base64.b64encode(PICTURE + _variation(call)).decode()}]
         body = {"data": data, "output_format": "png"}
     elif call.operation_name == "speak":
         return Reply(BEEP, WorkUnits(characters=5), "audio/wav")
@@ -147,6 +148,12 @@ def _reply(call, text):
         message = {"role": "assistant", "content": text}
         body = {"choices": [{"message": message, "finish_reason": "stop"}], "list": text.split()}
     return Reply(orjson.dumps(body), UNITS)
+
+
+def _variation(call):
+    """What makes the pictures of one prompt differ where it says "variation" and has no seed."""
+    wanted = "variation" in call.request.prompt and call.request.seed is None
+    return secrets.token_bytes(8) if wanted else b""
 
 
 class Runner:
@@ -224,7 +231,7 @@ class WorkflowWorld:
         admission = RunAdmission(self.admission, self.admission, limits, PRICES)
         runs = WorkflowRuns(
             *(self.path, catalog, self.book, self.steps, Handover(self.runner), self.store),
-            *(headroom, admission),
+            *(headroom, admission, WebhookTries(database)),
         )
         self.signer = WebhookSigner(PEPPER)
         parts = (
