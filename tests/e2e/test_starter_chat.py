@@ -56,7 +56,7 @@ def calls() -> list[tuple[Conversation, dict]]:
 
 
 @pytest.mark.timeout(180)
-async def test_held_out_requests_for_json_fill_their_schema(pro):
+async def test_held_out_requests_for_json_fill_their_schema(pro, figure):
     client = pro.openai()
 
     async def given(messages, wanted):
@@ -75,11 +75,12 @@ async def test_held_out_requests_for_json_fill_their_schema(pro):
         assert [type(each) for each in answer.values()] == [type(each) for each in record.values()]
         assert list(answer) == list(record)
     right = sum(answer == record for answer, (_, record) in zip(answers, wanted, strict=True))
+    figure(f"starter-chat: records exact, of {len(wanted)}", right, "")
     assert right / len(wanted) >= 0.8, f"{right} of {len(wanted)}"
 
 
 @pytest.mark.timeout(180)
-async def test_held_out_requests_call_their_tool(pro):
+async def test_held_out_requests_call_their_tool(pro, figure):
     client = pro.openai()
 
     async def called(conversation):
@@ -100,5 +101,7 @@ async def test_held_out_requests_call_their_tool(pro):
             continue
         named += 1
         right += json.loads(call.function.arguments) == use["arguments"]
+    figure(f"starter-chat: tools named, of {len(wanted)}", named, "")
+    figure(f"starter-chat: calls exact, of {len(wanted)}", right, "")
     assert named / len(wanted) >= 0.85, f"{named} of {len(wanted)}"
     assert right / len(wanted) >= 0.8, f"{right} of {len(wanted)}"
