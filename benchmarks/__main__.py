@@ -81,7 +81,7 @@ def bench(
         Path | None, typer.Option(help="Its API key; in its state directory.")
     ] = None,
 ) -> None:
-    """Measure Carillon against its peers. Under twenty minutes; with --quick, half."""
+    """Measure Carillon against its peers. With --quick, in under twenty minutes."""
     if unknown := set(only or ()) - set(GROUPS):
         raise typer.BadParameter(f"no such row: {', '.join(unknown)}", param_hint="--only")
     console = Console(stderr=True)

@@ -105,7 +105,7 @@ def _chat(model: str, question: str, max_tokens: int) -> dict[str, Any]:
         "messages": [{"role": "user", "content": question}],
         "max_tokens": max_tokens,
         "temperature": 0,
-        "ignore_eos": True,
+        "min_tokens": max_tokens,  # of visible text: an end that is ignored is followed by none
         "stream": True,
         "stream_options": {"include_usage": True},
     }

@@ -30,12 +30,22 @@ def as_functions(body: dict[str, Any]) -> dict[str, Any]:
     for choice in body["choices"]:
         said = choice.get("message") or choice.get("delta") or {}
         if calls := said.pop("tool_calls", None):
-            said["function_call"] = {
-                name: value for name, value in calls[0]["function"].items() if value is not None
-            }
+            said["function_call"] = _first(calls)
         if choice.get("finish_reason") == "tool_calls":
             choice["finish_reason"] = "function_call"
     return body
+
+
+def _first(calls: list[dict[str, Any]]) -> dict[str, str]:
+    """The first call. An event may have it in parts: its name, and some of its arguments."""
+    whole: dict[str, str] = {}
+    first = calls[0].get("index", 0)
+    for place, call in enumerate(calls):
+        if call.get("index", place) == first:
+            for name, part in call["function"].items():
+                if part is not None:
+                    whole[name] = whole.get(name, "") + part
+    return whole
 
 
 def event_as_functions(event: bytes) -> bytes:

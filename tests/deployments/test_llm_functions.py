@@ -56,3 +56,19 @@ def test_events_say_function_call_and_other_events_pass():
     assert choice["delta"] == {"function_call": {"name": "weather", "arguments": ""}}
     plain = b'data: {"choices":[{"delta":{"content":"tool_calls"}}]}\n\n'
     assert event_as_functions(plain) == plain
+
+
+def test_a_call_that_comes_in_parts_in_one_event_is_whole():
+    parts = [
+        {"index": 0, "id": "x", "function": {"name": "weather", "arguments": None}},
+        {"index": 0, "function": {"name": None, "arguments": '{"city'}},
+        {"index": 0, "function": {"arguments": '": "Paris"}'}},
+        {"index": 1, "id": "y", "function": {"name": "weather", "arguments": "{}"}},
+    ]
+    body = {"choices": [{"index": 0, "delta": {"tool_calls": parts}, "finish_reason": None}]}
+    event = event_as_functions(b"data: " + json.dumps(body).encode() + b"\n\n")
+    (choice,) = json.loads(event.removeprefix(b"data: "))["choices"]
+    assert choice["delta"]["function_call"] == {
+        "name": "weather",
+        "arguments": '{"city": "Paris"}',
+    }

@@ -21,7 +21,7 @@ def long_stream(text):
         "messages": [{"role": "user", "content": text}],
         "stream": True,
         "max_tokens": 1500,
-        "ignore_eos": True,
+        "min_tokens": 1500,
     }
 
 
@@ -80,7 +80,7 @@ async def test_a_cut_request_is_not_cached(pro):
     async with pro.http() as client:
         await cut(client, "half of me", 0.2)
         await settled(pro, 1)
-        request = long_stream("half of me") | {"max_tokens": 5}
+        request = long_stream("half of me") | {"max_tokens": 5, "min_tokens": 5}
         whole = await client.post("/v1/chat/completions", json=request)
     assert whole.headers["x-cache"] == "MISS"
 
@@ -122,7 +122,7 @@ async def test_a_thousand_streams_cut_at_random_points_are_billed_as_engines_cou
 def stream_of(number, words):
     """The n-th stream: every tenth is starter-chat's. No two ask for the same."""
     text = " ".join([f"stream {number}", *("word" for _ in range(words - 2))])
-    chat = {"model": "starter-chat", "max_tokens": 4 * words, "ignore_eos": True}
+    chat = {"model": "starter-chat", "max_tokens": 4 * words, "min_tokens": 4 * words}
     echo = {"model": "echo-slow", "max_tokens": words}
     fields = echo if number % 10 else chat
     return {"messages": [{"role": "user", "content": text}], "stream": True} | fields
