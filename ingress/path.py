@@ -9,8 +9,9 @@
                                                                    (ingress.settling)
 
 `answer` serves whole answers, `stream` its sibling for streams; every route that costs something
-goes through one of them. The settlement of an answer leaves before the answer's end does. A caller
-that goes away is settled by the replica, which alone knows what the engine produced.
+goes through one of them. The settlement of a whole answer leaves before the answer does, that of a
+stream is done before its end is read. A caller that goes away is settled by the replica, which
+alone knows what the engine produced.
 """
 
 import asyncio
@@ -228,7 +229,7 @@ class RequestPath:
     async def _relay(
         self, call: Call, ask: Ask, first: Chunk, chunks: AsyncGenerator[Chunk, None]
     ) -> AsyncGenerator[bytes, None]:
-        """Pass bytes on without reading them; their settlement leaves before the last ones."""
+        """Pass bytes on without reading them; settle before the caller sees the last ones."""
         ttft_ms = call.elapsed_ms()
         self._telemetry.first_token(call, ttft_ms)
         kept: list[bytes] = []
@@ -253,7 +254,8 @@ class RequestPath:
                 await self._settle_failed(call, ask, error, chunk.units, ttft_ms)
                 raise
             settlement = self._settlement(call, ask, whole, ttft_ms, chunk.device_s)
-            await self._settling.begin_to_close(call, settlement)
+            # Not only sent: whoever has read the end may ask again, under the same key, at once.
+            await self._settling.close(call, settlement)
             yield chunk.data
 
     async def _admit(

@@ -415,16 +415,23 @@ async def test_a_caller_that_goes_at_the_last_piece_while_the_store_is_away_pays
     assert world.telemetry.statuses == [200]
 
 
-@pytest.mark.parametrize("streamed", [False, True])
-async def test_an_answer_waits_until_its_settlement_is_sent_and_not_for_the_reply(
-    monkeypatch, streamed
-):
+async def test_a_whole_answer_waits_until_its_settlement_is_sent_and_not_for_the_reply(monkeypatch):
     world = World()
     tried = away_for(world, 1, monkeypatch, delay_s=0.02)
-    await (world.stream if streamed else world.answer)(world.call(stream=streamed))
+    await world.answer(world.call())
     assert tried, "sent"
     assert not world.settlements(), "and not waited for"
     await until(world.settlements)
+
+
+async def test_a_stream_is_settled_before_its_end_is_read():
+    world = World()
+    stream = await world.path.stream(world.call(stream=True), KEY, world.who)
+    kept = []
+    while not world.settlements():
+        kept.append(await anext(stream.pieces))
+    assert [piece async for piece in stream.pieces] == [], "that was the last one"
+    assert b"".join(kept)
 
 
 async def test_a_settlement_that_no_store_takes_is_given_up_and_counted(monkeypatch):
