@@ -9,9 +9,8 @@
                                                                    (ingress.settling)
 
 `answer` serves whole answers, `stream` its sibling for streams; every route that costs something
-goes through one of them. The settlement of a whole answer leaves before the answer does, that of a
-stream is done before its end is read. A caller that goes away is settled by the replica, which
-alone knows what the engine produced.
+goes through one of them. An answer is settled before its end is read. A caller that goes away is
+settled by the replica, which alone knows what the engine produced.
 """
 
 import asyncio
@@ -206,7 +205,8 @@ class RequestPath:
             raise
         whole = CachedReply(reply.body, reply.media_type, reply.units)
         settlement = self._settlement(call, ask, whole, device_s=reply.device_s)
-        await self._settling.begin_to_close(call, settlement)
+        # Not only sent: whoever has read the answer may ask again, under the same key, at once.
+        await self._settling.close(call, settlement)
         return Answer(reply.body, reply.media_type)
 
     async def stream(self, call: Call, key: str | None, principal: Principal) -> Stream:
@@ -254,7 +254,6 @@ class RequestPath:
                 await self._settle_failed(call, ask, error, chunk.units, ttft_ms)
                 raise
             settlement = self._settlement(call, ask, whole, ttft_ms, chunk.device_s)
-            # Not only sent: whoever has read the end may ask again, under the same key, at once.
             await self._settling.close(call, settlement)
             yield chunk.data
 

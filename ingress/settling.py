@@ -35,9 +35,6 @@ SETTLE_PATIENCE_S = 3_600.0
 """How long a settlement is tried while the store is away. None come in meanwhile: without the store
 nothing is admitted."""
 
-TURNS_TO_SEND = 2
-"""Of the event loop: in the first the settlement is packed, in the second it is written."""
-
 
 class Settler(Protocol):
     """The store's side. See `auth.valkey`."""
@@ -72,20 +69,8 @@ class Settling:
 
         The answer is not held back for the store: its lease keeps the reservation meanwhile.
         """
-        await asyncio.shield(self._closed(call, settlement))
-
-    async def begin_to_close(self, call: Call, settlement: Settlement) -> None:
-        """The same for an answer that need not wait: its settlement leaves before it does.
-
-        What this gateway asks of the store later, for the same caller, comes behind it.
-        """
-        self._closed(call, settlement)
-        for _ in range(TURNS_TO_SEND):
-            await asyncio.sleep(0)
-
-    def _closed(self, call: Call, settlement: Settlement) -> asyncio.Task[None]:
         self._telemetry.finished(call, settlement.status_code, settlement.units)
-        return self._later(self._at_once(settlement))
+        await asyncio.shield(self._later(self._at_once(settlement)))
 
     async def fail(
         self, call: Call, error: CarillonError, units: WorkUnits, ttft_ms: int | None = None
