@@ -18,6 +18,7 @@ from benchmarks.chat_rows import chat
 from benchmarks.cluster import Cluster, own_cluster, running_cluster
 from benchmarks.cluster_rows import first_token, memory, memory_awake
 from benchmarks.compare import Row
+from benchmarks.core_rows import cores
 from benchmarks.embedding_rows import embeddings
 from benchmarks.fraud_rows import fraud
 from benchmarks.gateway_rows import (
@@ -50,6 +51,7 @@ GROUPS: dict[str, Group] = {
     "added-latency": added_latency,
     "admission": admission,
     "chat": chat,
+    "cores": cores,
     "connections": connections,
     "graph": graph,
     "fraud": fraud,

@@ -67,7 +67,7 @@ def rows_of(
     for turn in range(1 + effort.repeats):
         sides = (cluster, peer) if turn % 2 else (peer, cluster)
         asked = [list(itertools.islice(unique, rounds)) for _ in range(clients)]
-        done = {side.port: _turn(side, asked) for side in sides}
+        done = {side.port: one_turn(side, asked) for side in sides}
         turns.append((done[cluster.port], done[peer.port]))
     del turns[0]  # it warmed both sides up
     name = "1 client" if clients == 1 else f"{clients} clients"
@@ -89,7 +89,7 @@ def rows_of(
     )
 
 
-def _turn(server: Server, asked: list[list[str]]) -> tuple[Measured, Measured]:
+def one_turn(server: Server, asked: list[list[str]]) -> tuple[Measured, Measured]:
     """Tokens each second, and the median time to the first token.
 
     Args:

@@ -3,9 +3,10 @@
 Place: the end of `up`'s start. Ray's processes have one session and so share the cores as equals:
 controllers, dashboards and the writing of the ledger wake up hundreds of times a second and, on
 few cores, each time take a turn that an engine or the gateway would have had. With less weight
-they run in the gaps, and beside what never pauses get a tenth of a core (sched(7)). Raylet and
-HAProxy keep their priority: replicas inherit the one's, and requests pass the other. A process that
-is replaced later has Ray's own priority. It ends nothing.
+they run in the gaps, and beside what never pauses get a tenth of a core (sched(7)), and none of the
+one that an engine has for itself (`core.cores`). Raylet and HAProxy keep their priority: replicas
+inherit the one's, and requests pass the other. A process that is replaced later has Ray's own
+priority. It ends nothing.
 """
 
 import os
@@ -13,6 +14,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 import psutil
+
+from core import cores
 
 NICENESS = 10
 HOUSEKEEPERS = (
@@ -29,11 +32,14 @@ HOUSEKEEPERS = (
 
 
 def step_back(processes: Iterable[psutil.Process]) -> None:
-    """Give the housekeepers among `processes` less weight."""
+    """Give the housekeepers among `processes` less weight, and cores that no engine has."""
+    core = cores.engine_core()
     for process in processes:
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             if keeps_house(process.cmdline()):
                 _lower(process)
+                if core is not None:
+                    cores.keep_off(process.pid, core)
 
 
 def keeps_house(command: list[str]) -> bool:

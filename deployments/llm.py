@@ -9,12 +9,14 @@ Source: vLLM 0.32, `vllm.entrypoints.launchers.api_server.app_state`.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import orjson
 from pydantic import ValidationError, field_validator
 
+from core import cores
 from core.chat import ChatRequest, CompletionRequest, estimate_completion
 from core.errors import InvalidRequest
 from core.model import CallContext, Chunk, Frozen, ModelSpec, Operation, Reply
@@ -42,6 +44,10 @@ class LlmSettings(Frozen):
     """Weights; see `models.sources`."""
     options: Mapping[str, bool | int | float | str] = {}
     """vLLM's own server options by their documented names, without the dashes in front."""
+
+    own_core: bool = False
+    """Where cores are few: hold the engine to one of them, and keep this process off it. For one
+    engine of a machine, on the CPU, that works in one thread. See `core.cores`."""
 
     @field_validator("options")
     @classmethod
@@ -73,6 +79,8 @@ class Llm:
         self.state = State()
         tasks = await self.engine.get_supported_tasks()
         await init_app_state(self.engine, self.state, arguments, tasks)
+        if self.settings.own_core:
+            self._part_cores()
 
     async def check_health(self) -> None:
         """Raises when the engine process has died, so that Serve replaces this replica."""
@@ -173,6 +181,14 @@ class Llm:
                 async for event in events:
                     if (data := told.as_asked(event)) is not None:
                         yield Chunk(data, call.done)
+
+    def _part_cores(self) -> None:
+        """Engine and server on cores of their own: each wakes the other for every token."""
+        core = cores.engine_core()
+        if core is not None:
+            (process,) = self.engine.engine_core.resources.engine_manager.processes
+            cores.hold(process.pid, core)
+            cores.keep_off(os.getpid(), core)
 
     @property
     def _reasons(self) -> bool:

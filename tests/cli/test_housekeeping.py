@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from cli.housekeeping import NICENESS, keeps_house, step_back
+from core import cores
 
 TWO_THREADS = """
 import sys, threading
@@ -54,6 +55,20 @@ def test_each_thread_of_a_housekeeper_steps_back_and_others_do_not():
         step_back([psutil.Process(keeper.pid), psutil.Process(gateway.pid)])
         assert niceness(keeper.pid) == {NICENESS}
         assert niceness(gateway.pid) == {os.getpriority(os.PRIO_PROCESS, 0)}
+        keeper.communicate()
+        gateway.communicate()
+
+
+def test_where_cores_are_few_a_housekeeper_keeps_off_the_engines(monkeypatch):
+    mine = sorted(os.sched_getaffinity(0))
+    monkeypatch.setattr(cores, "engine_core", lambda: mine[-1])
+    with (
+        started("ray::ServeController") as keeper,
+        started("ray::ServeReplica:gateway:Gateway") as gateway,
+    ):
+        step_back([psutil.Process(keeper.pid), psutil.Process(gateway.pid)])
+        assert os.sched_getaffinity(keeper.pid) == (set(mine[:-1]) or set(mine))
+        assert os.sched_getaffinity(gateway.pid) == set(mine)
         keeper.communicate()
         gateway.communicate()
 

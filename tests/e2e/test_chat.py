@@ -1,9 +1,13 @@
 """Chat through the official SDK: what a developer sees on the first day."""
 
 import json
+import os
 
 import openai
+import psutil
 import pytest
+
+from core.cores import engine_core
 
 SQL = "Get all users created in last 30 days"
 
@@ -25,6 +29,18 @@ async def test_a_question_becomes_sql(pro):
     assert completion.usage.total_tokens == (
         completion.usage.prompt_tokens + completion.usage.completion_tokens
     )
+
+
+@pytest.mark.skipif(engine_core() is None, reason="enough cores, or one alone")
+def test_where_cores_are_few_the_engine_has_one_and_its_server_and_housekeeping_the_others(cluster):
+    core, mine = engine_core(), os.sched_getaffinity(0)
+    replica = psutil.Process(cluster.processes("starter-chat")[0])
+    (engine,) = (each for each in replica.children() if "EngineCore" in each.name())
+    held = {os.sched_getaffinity(thread.id) == {core} for thread in engine.threads()}
+    assert held == {True}
+    assert {core} & set().union(*(os.sched_getaffinity(t.id) for t in replica.threads())) == set()
+    assert os.sched_getaffinity(cluster.processes("ledger")[0]) == mine - {core}
+    assert os.sched_getaffinity(cluster.processes("gateway")[0]) == mine, "needs no engine"
 
 
 async def test_a_stream_says_the_same_as_the_whole_answer_in_openais_order(pro):
