@@ -38,6 +38,7 @@ from benchmarks.peers import PeerMissing
 from benchmarks.processes import ChildFailed
 from benchmarks.rag_rows import rag
 from benchmarks.rest import rest
+from benchmarks.video_rows import video
 from benchmarks.vision_rows import vision
 from benchmarks.wake_rows import wake
 from core.settings import state_directory
@@ -60,6 +61,7 @@ GROUPS: dict[str, Group] = {
     "wake": wake,
     "rag": rag,
     "image": image,
+    "video": video,
     "vision": vision,
     "speech": speech,
     "transcription": transcription,

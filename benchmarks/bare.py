@@ -80,6 +80,36 @@ class Diffusers:
         return json.dumps([_png(picture) for picture in pictures]).encode()
 
 
+class DiffusersVideo:
+    def __init__(self, settings: dict[str, Any]) -> None:
+        import torch
+        from diffusers import DiffusionPipeline
+
+        self.torch, self.settings = torch, settings
+        self.pipeline = DiffusionPipeline.from_pretrained(
+            locate(settings["source"]), dtype=torch.float32
+        )
+        self.pipeline.set_progress_bar_config(disable=True)
+
+    def answer(self, request: Request) -> bytes:
+        from deployments.video_files import mp4
+
+        width, height = map(int, self.settings["drawn_size"].split("x"))
+        wanted = int(request["seconds"]) * request["fps"]
+        frames = self.pipeline(
+            request["prompt"],
+            width=width,
+            height=height,
+            num_frames=min(count for count in self.settings["drawn_frames"] if count >= wanted),
+            num_inference_steps=self.settings["steps"],
+            guidance_scale=self.settings["guidance"],
+            generator=self.torch.Generator("cpu").manual_seed(request["seed"]),
+            max_sequence_length=self.pipeline.tokenizer.model_max_length,
+            output_type="np",
+        ).frames[0]
+        return mp4((frames[:wanted] * 255).round().astype("uint8"), request["fps"], "h264")
+
+
 class Transformers:
     def __init__(self, settings: dict[str, Any]) -> None:
         import torch
@@ -146,6 +176,7 @@ class FasterWhisper:
 LIBRARIES: dict[str, type[Library]] = {
     "embeddings": SentenceTransformers,
     "image": Diffusers,
+    "video": DiffusersVideo,
     "vision": Transformers,
     "speech": Coqui,
     "transcription": FasterWhisper,

@@ -7,15 +7,18 @@ tenants see is `auth.jobs`'s. It knows neither models nor callers.
 
 import asyncio
 import logging
+import threading
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from dbos import DBOS, DBOSConfig, error
+from dbos import DBOS, DBOSConfig, Queue, error
+from dbos._queue import queue_worker_thread
 from pydantic import SecretStr
 
 from auth.jobs import JobBook
 from core.errors import CarillonError, ModelUnavailable, NotFound, Unavailable
+from graphs.alarm import Alarm
 from graphs.job_queue import NAME, VERSION, WORKFLOW, queue_of
 from ingress.job_kind import JobKind, Outcome
 
@@ -27,7 +30,9 @@ RECOVERIES = 100
 ATTEMPTS = 8
 FIRST_RETRY_S = 1.0
 POLL_S = 1.0
-"""Between looks for new jobs: each costs an idle machine something."""
+"""Between looks for jobs that nobody rang for: each costs an idle machine something."""
+GONE_S = 0.05
+"""After its last step a job has left its place to one that waits."""
 
 
 class Durable:
@@ -58,23 +63,38 @@ class Durable:
             # hundred times a second.
             "notification_coalesce_sec": POLL_S,
         }
-        DBOS(config=config)
+        self._dbos = DBOS(config=config)
+        DBOS.listen_queues([])  # its own workers could not be woken
+        self._alarms = {kind: Alarm() for kind in kinds}
         self._declare()
 
     async def launch(self) -> None:
         """Begin to run jobs: those that a dead process left first."""
         await asyncio.to_thread(DBOS.launch)
-        for kind in self._kinds:
-            await asyncio.to_thread(
+        for kind, alarm in self._alarms.items():
+            queue = await asyncio.to_thread(
                 DBOS.register_queue,
                 queue_of(kind),
                 worker_concurrency=self._concurrency,
                 partition_worker_concurrency=max(1, self._concurrency // 2),
                 polling_interval_sec=POLL_S,
             )
+            threading.Thread(
+                target=_look_for_jobs,
+                args=(alarm, self._dbos, queue),
+                name=f"look-{queue.name}",
+                daemon=True,
+            ).start()
+
+    def look(self, kind: str) -> None:
+        """Look for jobs of a kind now: one was handed over, or there is room again."""
+        if kind in self._alarms:
+            self._alarms[kind].ring()
 
     async def stop(self) -> None:
         """Cease, leaving what runs to whoever comes next."""
+        for alarm in self._alarms.values():
+            alarm.set()
         await asyncio.to_thread(DBOS.destroy)
 
     def _declare(self) -> None:
@@ -135,10 +155,21 @@ class Durable:
         with suppress(NotFound):  # deleted by now
             job = await self._book.read(job_id)
             await self._kinds[job.kind].ended(job)
+            self._loop.call_later(GONE_S, self.look, job.kind)
 
     async def _here(self, work: Coroutine[Any, Any, T]) -> T:
         """Run in the loop that owns the stores; cancelled there when cancelled here."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+
+def _look_for_jobs(alarm: Alarm, dbos: DBOS, queue: Queue) -> None:
+    """DBOS's own worker of one queue, on an event that can ring; begun anew if it breaks."""
+    while not alarm.is_set():
+        try:
+            queue_worker_thread(alarm, dbos, queue)
+        except Exception:
+            logger.exception("the worker of %s is begun anew", queue.name)
+        alarm.wait(POLL_S)
 
 
 def _may_pass(fault: BaseException) -> bool:

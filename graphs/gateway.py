@@ -36,6 +36,7 @@ from core.model import Frozen, ModelCard
 from core.settings import parse
 from graphs.gathered_writes import gather_writes
 from graphs.governed import Governed, GovernedArgs
+from graphs.job_bell import JobBell
 from graphs.job_queue import DurableQueue
 from graphs.scaling import published
 from ingress.application import Application, starting
@@ -116,7 +117,7 @@ class Gateway:
             gallery=GalleryBook(governed.database),
             apps=AppBook(governed.database),
             jobs=JobBook(governed.database),
-            queue=Handover(DurableQueue(args.stores.database_url.resolve())),
+            queue=Handover(DurableQueue(args.stores.database_url.resolve(), JobBell().ring)),
             steps=StepBook(governed.database),
             promises=governed.promises,
             webhooks=WebhookSigner(governed.pepper),

@@ -39,10 +39,14 @@ class DurableQueue:
 
     Args:
         database_url: PostgreSQL's, migrated.
+        ring: tells the process that runs jobs of a kind to look for them; it does by itself, later.
     """
 
-    def __init__(self, database_url: SecretStr) -> None:
+    def __init__(
+        self, database_url: SecretStr, ring: Callable[[str], None] = lambda kind: None
+    ) -> None:
         self._url = database_url
+        self._ring = ring
         self._client: DBOSClient | None = None
         self._connecting = Lock()
 
@@ -65,6 +69,7 @@ class DurableQueue:
                 job.id,
             )
         )
+        self._ring(job.kind)
 
     async def cancel(self, job: Job) -> None:
         """Stop `job`; the piece under way is cancelled too. Raises StoreUnavailable."""

@@ -103,7 +103,7 @@ class Jobs:
         )
         self.videos = Videos(path, book, governed.media, governed.admission, governed.readiness)
         url = args.stores.database_url.resolve()
-        queue = DurableQueue(url)
+        queue = DurableQueue(url, self.look)
         self.workflows = Workflows(
             path,
             book,
@@ -139,6 +139,10 @@ class Jobs:
         if not self._launched:
             self._launched = True
             await self.durable.launch()
+
+    def look(self, kind: str) -> None:
+        """Look for jobs of a kind now. Called by gateways; see `graphs.job_bell`."""
+        self.durable.look(kind)
 
     def check_health(self) -> None:
         """Raises when a background task has died, so that Serve replaces this replica."""

@@ -139,8 +139,8 @@ class Videos:
         ledger. One that sleeps is woken by the call.
         """
         state = self._readiness.of(application)
-        if state is not None and not (state.serving or state.asleep):
-            await self._readiness.until_serving(application, LONGEST_ABSENCE_S)
+        if state is not None and not state.callable:
+            await self._readiness.until_callable(application, LONGEST_ABSENCE_S)
 
     async def _call(self, job: Job) -> Call:
         document = job.request["asked"] | {"model": job.model, "stream": True}

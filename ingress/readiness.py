@@ -58,6 +58,11 @@ class ApplicationState:
         """Scaled to zero, or waking from it: a call starts a replica."""
         return self.status == "RUNNING" and not self.serving
 
+    @property
+    def callable(self) -> bool:
+        """Whether a call arrives: it serves, or a call wakes it."""
+        return self.serving or self.asleep
+
 
 class Readiness:
     """The last known state of every application.
@@ -96,11 +101,20 @@ class Readiness:
 
     async def until_serving(self, application: str, timeout_s: float) -> bool:
         """Whether `application` has a running replica before `timeout_s` have passed."""
+        return await self._until(lambda state: state.serving, application, timeout_s)
+
+    async def until_callable(self, application: str, timeout_s: float) -> bool:
+        """The same, or it sleeps: then a call wakes it."""
+        return await self._until(lambda state: state.callable, application, timeout_s)
+
+    async def _until(
+        self, holds: Callable[[ApplicationState], bool], application: str, timeout_s: float
+    ) -> bool:
         self._waiting += 1
         self._hurry.set()
         try:
             async with asyncio.timeout(timeout_s):
-                while not self._serves(application):
+                while (state := self.of(application)) is None or not holds(state):
                     await self._news.wait()
         except TimeoutError:
             return False
@@ -109,10 +123,6 @@ class Readiness:
             if not self._waiting:
                 self._hurry.clear()
         return True
-
-    def _serves(self, application: str) -> bool:
-        state = self.of(application)
-        return state is not None and state.serving
 
     def _tell(self) -> None:
         news, self._news = self._news, asyncio.Event()

@@ -1,5 +1,7 @@
 """A process that runs jobs, for tests that kill it: `python -m tests.graphs.job_process URL LOG`.
 
+With a third argument it looks for jobs that seldom (seconds), and when a line comes in besides.
+
 Its jobs have as many pieces as their request says; each piece is a line in LOG. A piece may be
 told to take long, to fail for a while, or to fail for good.
 """
@@ -10,6 +12,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+import graphs.durable
 from auth.database import Database
 from auth.jobs import Job, JobBook
 from core.errors import InvalidRequest, ModelUnavailable
@@ -61,8 +64,12 @@ async def main(url: str, log: Path) -> None:
     durable = Durable(SecretStr(url), book, {kind.name: kind}, 4)
     await durable.launch()
     print("ready", flush=True)  # noqa: T201  # what the test waits for
+    while await asyncio.to_thread(sys.stdin.readline):
+        durable.look(kind.name)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 3:
+        graphs.durable.POLL_S = float(sys.argv[3])
     asyncio.run(main(sys.argv[1], Path(sys.argv[2])))

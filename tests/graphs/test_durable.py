@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -53,14 +54,16 @@ def principal(tenant="jobs-1"):
 
 
 @asynccontextmanager
-async def runner(url, log):
+async def runner(url, log, *options):
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "tests.graphs.job_process",
         url,
         str(log),
+        *options,
         cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
     try:
@@ -110,6 +113,38 @@ async def test_a_job_runs_even_if_nobody_was_there_when_it_was_asked_for(
     assert end.status is JobStatus.COMPLETED
     assert end.result == {"sum": 3}
     assert notes(log, job).count("plan") == 1
+
+
+async def test_whoever_hands_a_job_over_rings_and_it_begins_at_once(database_url, book, queue, log):
+    rung: list[str] = []
+    loud = DurableQueue(SecretStr(database_url), rung.append)
+    async with runner(database_url, log, "60") as process:
+
+        async def took(hand_over):
+            began = time.monotonic()
+            job = await added(book, hand_over, pieces=1)
+            process.stdin.write(f"{rung.pop()}\n".encode())
+            await process.stdin.drain()
+            await ended(book, job)
+            return time.monotonic() - began
+
+        times = [await took(loud) for _ in range(3)]
+        await asyncio.sleep(0.5)  # those that ended had it look for others
+        silent = await added(book, queue, pieces=1)
+        await asyncio.sleep(1)
+        assert not (await book.read(silent.id)).status.is_final, "nobody rang"
+        await took(loud)
+        assert (await ended(book, silent)).status is JobStatus.COMPLETED, "whoever looks, sees all"
+    assert max(times) < 10
+
+
+async def test_a_job_that_waits_for_a_place_begins_when_one_is_free(database_url, book, queue, log):
+    async with runner(database_url, log, "60") as process:
+        jobs = [await added(book, queue, pieces=1) for _ in range(5)]
+        process.stdin.write(b"look\n")
+        async with asyncio.timeout(30):
+            for job in jobs:
+                await ended(book, job)
 
 
 async def test_a_killed_process_repeats_nothing_that_was_finished(database_url, book, queue, log):

@@ -45,6 +45,19 @@ async def test_callers_wait_until_a_replica_runs(cluster):
     assert not waking.is_asleep(CARD)
 
 
+async def test_a_model_that_starts_can_be_called_when_it_sleeps(cluster):
+    states, readiness = cluster
+    states["painter"] = replace(ASLEEP, status="DEPLOYING")
+    assert not await readiness.until_serving("painter", 0.2)
+    waiting = asyncio.create_task(readiness.until_callable("painter", 30))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    states["painter"] = ASLEEP
+    async with asyncio.timeout(5):
+        assert await waiting
+    assert not await readiness.until_serving("painter", 0.1)
+
+
 async def test_an_impatient_caller_is_told_progress_and_when_to_retry(cluster):
     _, readiness = cluster
     waking = Waking(readiness, patience_s=0.05)

@@ -1,0 +1,106 @@
+"""Video rows: a film in the answer, and one as a durable job, against the bare library.
+
+Whoever asks for a job asks for its state until it has ended; here every few milliseconds, so that
+the figure is the service's. Official clients ask once a second.
+"""
+
+import itertools
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks.bare import Bare
+from benchmarks.cluster import Cluster
+from benchmarks.compare import Measured, Row, compared, take_turns
+from benchmarks.family_rows import OVERHEAD, against_bare, work
+from benchmarks.gateway_rows import Effort
+from benchmarks.load import LoadFailed
+from benchmarks.shots import NO_STORE
+
+MODEL = "starter-video"
+PATH = f"/v1/models/{MODEL}/animate"
+FILM = "p50, one client; 16 frames of 64 x 64 in 16 steps, the same prompts and seeds"
+LOOK_S = 0.02
+LONGEST_S = 60.0
+PROMPTS = (
+    "a red circle moving right",
+    "a white star moving up",
+    "a yellow triangle moving left",
+    "a green square moving down",
+)
+
+
+def video(cluster: Cluster, effort: Effort, scratch: Path) -> Iterator[Row]:
+    """All rows of the family."""
+    yield against_bare(
+        cluster,
+        effort,
+        scratch,
+        "video, one film through HTTP",
+        (work(cluster.key, PATH, request, b'"video"') for request in _requests()),
+        OVERHEAD,
+        model=MODEL,
+        library="diffusers",
+        note=f"{FILM}, in the answer",
+    )
+    yield _as_a_job(cluster, effort, scratch)
+
+
+def _as_a_job(cluster: Cluster, effort: Effort, scratch: Path) -> Row:
+    """What being durable adds, however long the film takes."""
+    upcoming, again = itertools.tee(_requests())
+    many = effort.in_many_turns
+
+    def ours() -> Measured:
+        return Measured(_films_p50_ms(cluster, itertools.islice(upcoming, many.rounds)))
+
+    def theirs() -> Measured:
+        return Measured(bare.answer_p50_ms(list(itertools.islice(again, many.rounds))))
+
+    with Bare(MODEL, scratch) as bare:
+        turns = take_turns(many.repeats, ours, theirs, thrown_away=1)
+    return compared(
+        "video, one film as a job",
+        "ms",
+        turns,
+        peer_name="diffusers in a process of its own",
+        note=f"{FILM}; from the request for a job to the last byte of its content",
+    )
+
+
+def _requests() -> Iterator[dict[str, Any]]:
+    for seed, prompt in enumerate(itertools.cycle(PROMPTS)):
+        yield {"model": MODEL, "prompt": prompt, "seed": seed, "seconds": "1", "fps": 16}
+
+
+def _films_p50_ms(cluster: Cluster, requests: Iterator[dict[str, Any]]) -> float:
+    taken = []
+    name, _, value = NO_STORE[0].partition(": ")
+    headers = {"authorization": f"Bearer {cluster.key}", name: value}
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{cluster.port}", headers=headers, timeout=LONGEST_S
+    ) as client:
+        for request in requests:
+            started = time.perf_counter()
+            _film(client, request)
+            taken.append(time.perf_counter() - started)
+    return 1000 * statistics.median(taken)
+
+
+def _film(client: httpx.Client, request: dict[str, Any]) -> bytes:
+    """One film. Raises LoadFailed when it is not made."""
+    film = client.post("/v1/videos", json=request).json()
+    give_up_at = time.monotonic() + LONGEST_S
+    while film.get("status") in ("queued", "in_progress") and time.monotonic() < give_up_at:
+        time.sleep(LOOK_S)
+        film = client.get(f"/v1/videos/{film['id']}").json()
+    if film.get("status") != "completed":
+        raise LoadFailed(f"no film: {film}")
+    content = client.get(f"/v1/videos/{film['id']}/content")
+    if not content.is_success:
+        raise LoadFailed(f"no content: {content.text}")
+    return content.content
