@@ -80,17 +80,7 @@ class Diffusers:
         return json.dumps([_png(picture) for picture in pictures]).encode()
 
 
-class DiffusersVideo:
-    def __init__(self, settings: dict[str, Any]) -> None:
-        import torch
-        from diffusers import DiffusionPipeline
-
-        self.torch, self.settings = torch, settings
-        self.pipeline = DiffusionPipeline.from_pretrained(
-            locate(settings["source"]), dtype=torch.float32
-        )
-        self.pipeline.set_progress_bar_config(disable=True)
-
+class DiffusersVideo(Diffusers):
     def answer(self, request: Request) -> bytes:
         from deployments.video_files import mp4
 

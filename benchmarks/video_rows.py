@@ -19,7 +19,6 @@ from benchmarks.compare import Measured, Row, compared, take_turns
 from benchmarks.family_rows import OVERHEAD, against_bare, work
 from benchmarks.gateway_rows import Effort
 from benchmarks.load import LoadFailed
-from benchmarks.shots import NO_STORE
 
 MODEL = "starter-video"
 PATH = f"/v1/models/{MODEL}/animate"
@@ -79,10 +78,11 @@ def _requests() -> Iterator[dict[str, Any]]:
 
 def _films_p50_ms(cluster: Cluster, requests: Iterator[dict[str, Any]]) -> float:
     taken = []
-    name, _, value = NO_STORE[0].partition(": ")
-    headers = {"authorization": f"Bearer {cluster.key}", name: value}
     with httpx.Client(
-        base_url=f"http://127.0.0.1:{cluster.port}", headers=headers, timeout=LONGEST_S
+        base_url=f"http://127.0.0.1:{cluster.port}",
+        headers={"authorization": f"Bearer {cluster.key}", "cache-control": "no-store"},
+        timeout=LONGEST_S,
+        trust_env=False,
     ) as client:
         for request in requests:
             started = time.perf_counter()

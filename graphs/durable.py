@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from dbos import DBOS, DBOSConfig, Queue, error
+from dbos import DBOS, DBOSConfig, error
 from dbos._queue import queue_worker_thread
 from pydantic import SecretStr
 
@@ -66,6 +66,7 @@ class Durable:
         self._dbos = DBOS(config=config)
         DBOS.listen_queues([])  # its own workers could not be woken
         self._alarms = {kind: Alarm() for kind in kinds}
+        self._workers: list[threading.Thread] = []
         self._declare()
 
     async def launch(self) -> None:
@@ -79,12 +80,20 @@ class Durable:
                 partition_worker_concurrency=max(1, self._concurrency // 2),
                 polling_interval_sec=POLL_S,
             )
-            threading.Thread(
-                target=_look_for_jobs,
+            worker = threading.Thread(
+                target=queue_worker_thread,
                 args=(alarm, self._dbos, queue),
                 name=f"look-{queue.name}",
                 daemon=True,
-            ).start()
+            )
+            worker.start()
+            self._workers.append(worker)
+
+    def check_health(self) -> None:
+        """Raises when a worker has died: jobs of its kind would wait for ever."""
+        for worker in self._workers:
+            if not worker.is_alive():
+                raise RuntimeError(f"{worker.name} ended")
 
     def look(self, kind: str) -> None:
         """Look for jobs of a kind now: one was handed over, or there is room again."""
@@ -160,16 +169,6 @@ class Durable:
     async def _here(self, work: Coroutine[Any, Any, T]) -> T:
         """Run in the loop that owns the stores; cancelled there when cancelled here."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
-
-
-def _look_for_jobs(alarm: Alarm, dbos: DBOS, queue: Queue) -> None:
-    """DBOS's own worker of one queue, on an event that can ring; begun anew if it breaks."""
-    while not alarm.is_set():
-        try:
-            queue_worker_thread(alarm, dbos, queue)
-        except Exception:
-            logger.exception("the worker of %s is begun anew", queue.name)
-        alarm.wait(POLL_S)
 
 
 def _may_pass(fault: BaseException) -> bool:

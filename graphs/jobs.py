@@ -146,6 +146,7 @@ class Jobs:
 
     def check_health(self) -> None:
         """Raises when a background task has died, so that Serve replaces this replica."""
+        self.durable.check_health()
         for task in self._background:
             if task.done():
                 raise RuntimeError("a task of the jobs application ended") from task.exception()

@@ -65,6 +65,7 @@ async def main(url: str, log: Path) -> None:
     await durable.launch()
     print("ready", flush=True)  # noqa: T201  # what the test waits for
     while await asyncio.to_thread(sys.stdin.readline):
+        durable.check_health()
         durable.look(kind.name)
     await asyncio.Event().wait()
 

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import threading
 import time
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,7 @@ from auth.jobs import JobBook, JobStatus
 from auth.principal import Principal
 from core.errors import Conflict, NotFound
 from core.settings import ROOT
+from graphs.durable import Durable
 from graphs.job_queue import DurableQueue
 
 pytestmark = pytest.mark.timeout(120)
@@ -231,3 +233,15 @@ async def test_tenants_do_not_see_each_others_jobs(book):
         await book.cancel("jobs-2", "counting", job.id)
     assert not (await book.page("jobs-2", "counting", None, 20)).items
     assert job.id in {each.id for each in (await book.page("jobs-1", "counting", None, 20)).items}
+
+
+def test_a_worker_that_died_is_told_to_serve():
+    durable = Durable.__new__(Durable)
+    durable._workers = []
+    durable.check_health()
+    ended = threading.Thread(target=lambda: None, name="look-jobs-video")
+    ended.start()
+    ended.join()
+    durable._workers = [ended]
+    with pytest.raises(RuntimeError, match="look-jobs-video ended"):
+        durable.check_health()
