@@ -189,12 +189,12 @@ class JobBook:
 
     async def begin(self, job_id: str) -> Job:
         """Mark as running; harmless when it runs again after a crash."""
-        await self._database.execute(
+        row = await self._database.row(
             "UPDATE jobs SET status = 'in_progress', started_at = coalesce(started_at, now())"
-            " WHERE id = $1 AND status IN ('queued', 'in_progress')",
+            " WHERE id = $1 AND status IN ('queued', 'in_progress') RETURNING *",
             job_id,
         )
-        return await self.read(job_id)
+        return await self.read(job_id) if row is None else job_of(row)
 
     async def advance(self, job_id: str, progress: float, result: dict[str, Any]) -> None:
         """What is done so far."""

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import asyncpg
 
@@ -27,13 +28,19 @@ CLAIM_LIFE_S = 3600
 
 CLAIM = """
     INSERT INTO media (tenant_id, hash, owner, media_type, bytes, expires_at, holders)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    SELECT $1, hash, $5, media_type, bytes, $6, $7
+    FROM unnest($2::text[], $3::text[], $4::bigint[]) AS claimed (hash, media_type, bytes)
     ON CONFLICT (tenant_id, hash) DO UPDATE SET expires_at = CASE
         WHEN media.expires_at IS NULL OR excluded.expires_at IS NULL THEN NULL
         ELSE greatest(media.expires_at, excluded.expires_at) END,
         created_at = CASE WHEN media.stored_at IS NULL THEN now() ELSE media.created_at END
-    RETURNING xmax = 0 AS is_new
+    RETURNING bytes, xmax = 0 AS is_new
 """
+STORED = """
+    UPDATE media SET stored_at = coalesce(stored_at, now())
+    WHERE tenant_id = $1 AND hash = ANY ($2) RETURNING *
+"""
+LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(hash, 0)) FROM unnest($1::text[]) AS hash"
 RESERVE = """
     INSERT INTO media_storage (tenant_id, bytes) VALUES ($1, $2)
     ON CONFLICT (tenant_id) DO UPDATE SET bytes = media_storage.bytes + excluded.bytes
@@ -99,6 +106,14 @@ ORPHAN = """
 """
 
 
+class Claim(NamedTuple):
+    """A blob that is about to be written."""
+
+    hash: str
+    media_type: str
+    bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class OwnedMedia:
     """One tenant's media: a blob, and on what terms it is kept."""
@@ -125,44 +140,39 @@ class MediaOwnership:
     async def claim(
         self,
         tenant_id: str,
-        blob: str,
         owner: str,
-        media_type: str,
-        size: int,
+        claims: Sequence[Claim],
         expires_at: datetime | None,
         limits: Sequence[StorageLimit],
     ) -> None:
-        """Take room for a blob that is about to be written, of each of `limits`.
+        """Take room for different blobs, of each of `limits`.
 
         What the tenant owns already takes no more room, of anybody; it is kept at least until
         `expires_at`.
 
         Raises:
-            StorageFull: it would not fit in one of `limits`; nothing was taken.
+            StorageFull: together they would not fit in one of `limits`; nothing was taken.
         """
+        hashes, types, sizes = zip(*claims, strict=True)
         holders = sorted({each.holder for each in limits} - {TENANT})
         try:
             async with self._database.of(tenant_id).transaction() as connection:
-                await _lock(connection, blob)
-                is_new = await connection.fetchval(
-                    CLAIM, tenant_id, blob, owner, media_type, size, expires_at, holders
+                await _lock(connection, *hashes)
+                rows = await connection.fetch(
+                    CLAIM, tenant_id, hashes, types, sizes, owner, expires_at, holders
                 )
-                if is_new:
+                if size := sum(row["bytes"] for row in rows if row["is_new"]):
                     _require_room(limits, await _taken(connection, tenant_id, holders, size), size)
         except asyncpg.ForeignKeyViolationError as error:
             raise NotFound("no such tenant") from error
 
-    async def stored(self, tenant_id: str, blob: str) -> OwnedMedia:
-        """The blob of a claim is there: its owner may see it now."""
-        row = await self._database.of(tenant_id).row(
-            "UPDATE media SET stored_at = coalesce(stored_at, now())"
-            " WHERE tenant_id = $1 AND hash = $2 RETURNING *",
-            tenant_id,
-            blob,
-        )
-        if row is None:  # given up by another writer of the same content, or deleted meanwhile
+    async def stored(self, tenant_id: str, blobs: Sequence[str]) -> list[OwnedMedia]:
+        """The claimed blobs are there: their owner may see them now. In the order of `blobs`."""
+        rows = await self._database.of(tenant_id).fetch(STORED, tenant_id, blobs)
+        known = {row["hash"]: _owned(row) for row in rows}
+        if len(known) < len(blobs):  # another writer of the same gave up, or it was deleted by now
             raise StoreUnavailable("the media were deleted while written", retry_after_s=1.0)
-        return _owned(row)
+        return [known[blob] for blob in blobs]
 
     async def give_up(self, tenant_id: str, blob: str) -> None:
         """Take a claim back: its blob could not be written."""
@@ -267,9 +277,11 @@ def _require_room(limits: Sequence[StorageLimit], used: Mapping[str, int], size:
             raise storage_refusal(state, size)
 
 
-async def _lock(connection: Connection, blob: str) -> None:
-    """Until the transaction ends. First in every transaction, so that none waits in a circle."""
-    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", blob)
+async def _lock(connection: Connection, *blobs: str) -> None:
+    """Until the transaction ends. First in every transaction, and always in the same order, so that
+    none waits in a circle.
+    """
+    await connection.execute(LOCK, sorted(blobs))
 
 
 def _owned(row: asyncpg.Record | None) -> OwnedMedia:

@@ -38,6 +38,7 @@ class Batches:
     """
 
     name = "batch"
+    in_one = False
 
     def __init__(
         self,

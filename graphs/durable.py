@@ -8,9 +8,9 @@ tenants see is `auth.jobs`'s. It knows neither models nor callers.
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from dbos import DBOS, DBOSConfig, error
 from dbos._queue import queue_worker_thread
@@ -22,6 +22,7 @@ from graphs.alarm import Alarm
 from graphs.job_queue import NAME, VERSION, WORKFLOW, queue_of
 from ingress.job_kind import JobKind, Outcome
 
+P = ParamSpec("P")
 T = TypeVar("T")
 logger = logging.getLogger("ray.serve")
 EXECUTOR = "jobs"
@@ -62,6 +63,9 @@ class Durable:
             # Of messages between workflows, which jobs have none of: the default wakes a thread a
             # hundred times a second.
             "notification_coalesce_sec": POLL_S,
+            # It tries again by itself when a connection has gone: asking each one before each use
+            # is a round trip more for every step.
+            "db_engine_kwargs": {"pool_pre_ping": False},
         }
         self._dbos = DBOS(config=config)
         DBOS.listen_queues([])  # its own workers could not be woken
@@ -107,47 +111,49 @@ class Durable:
         await asyncio.to_thread(DBOS.destroy)
 
     def _declare(self) -> None:
-        retried = DBOS.step(
+        begin, piece = self._step("begin", self._begin), self._step("piece", self._piece)
+        finish, ended = self._step("finish", self._finish), self._step("ended", self._ended)
+        fail = self._step("fail", self._book.fail)
+
+        @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=RECOVERIES)
+        async def job(job_id: str) -> None:
+            try:
+                if count := await begin(job_id):
+                    await finish(job_id, [await piece(job_id, index) for index in range(count)])
+            except Exception as fault:  # noqa: BLE001  # a job's caller must not wait for ever
+                await fail(job_id, *_told(fault, job_id))
+            await ended(job_id)
+
+    def _step(
+        self, name: str, work: Callable[P, Coroutine[Any, Any, T]]
+    ) -> Callable[P, Coroutine[Any, Any, T]]:
+        """`work`, done once, in the loop that owns the stores."""
+
+        @DBOS.step(
+            name=name,
             retries_allowed=True,
             should_retry=_may_pass,
             max_attempts=ATTEMPTS,
             interval_seconds=FIRST_RETRY_S,
             preemptible=True,
         )
+        async def step(*arguments: P.args, **named: P.kwargs) -> T:
+            return await self._here(work(*arguments, **named))
 
-        @retried
-        async def begin(job_id: str) -> int:
-            return await self._here(self._begin(job_id))
-
-        @retried
-        async def piece(job_id: str, index: int) -> Outcome:
-            return await self._here(self._piece(job_id, index))
-
-        @retried
-        async def finish(job_id: str, outcomes: list[Outcome]) -> None:
-            await self._here(self._finish(job_id, outcomes))
-
-        @retried
-        async def fail(job_id: str, code: str, message: str) -> None:
-            await self._here(self._book.fail(job_id, code, message))
-
-        @retried
-        async def ended(job_id: str) -> None:
-            await self._here(self._ended(job_id))
-
-        @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=RECOVERIES)
-        async def job(job_id: str) -> None:
-            try:
-                count = await begin(job_id)
-                outcomes = [await piece(job_id, index) for index in range(count)]
-                await finish(job_id, outcomes)
-            except Exception as fault:  # noqa: BLE001  # a job's caller must not wait for ever
-                await fail(job_id, *_told(fault, job_id))
-            await ended(job_id)
+        return step
 
     async def _begin(self, job_id: str) -> int:
+        """How many pieces are left, each a step of its own."""
         job = await self._book.begin(job_id)
-        return 0 if job.status.is_final else await self._kinds[job.kind].plan(job)
+        if job.status.is_final:
+            return 0
+        kind = self._kinds[job.kind]
+        count = await kind.plan(job)
+        if not kind.in_one:
+            return count
+        outcomes = [await kind.piece(job, index) for index in range(count)]
+        await self._book.complete(job_id, await kind.finish(job, outcomes))
+        return 0
 
     async def _piece(self, job_id: str, index: int) -> Outcome:
         job = await self._book.read(job_id)

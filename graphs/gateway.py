@@ -7,6 +7,7 @@ Models arrive through `user_config`, which Serve applies without a restart: addi
 streams that run alone.
 """
 
+import asyncio
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -23,6 +24,7 @@ from auth.idempotency import IdempotencyBook
 from auth.identify import Identifier
 from auth.identity import Identity
 from auth.identity_settings import IdentitySettings
+from auth.job_news import JobNews
 from auth.jobs import JobBook
 from auth.ledger import LedgerWriter
 from auth.pipeline import Pipeline
@@ -91,11 +93,13 @@ class Gateway:
         # A connection of its own: answers of many megabytes travel there, and on the other one
         # admissions would wait behind them.
         kept = Pipeline(args.stores.redis_url.resolve(), args.stores.timeout_s)
+        url, timeout_s = args.stores.database_url.resolve(), args.stores.timeout_s
+        news = JobNews(Database(url, timeout_s, connections=1))
         self.services = Services(
             path=self.path,
             directory=governed.directory,
             identity=identity,
-            usage=Usage(Database(args.stores.database_url.resolve(), REPORT_S, REPORTS_AT_ONCE)),
+            usage=Usage(Database(url, REPORT_S, REPORTS_AT_ONCE)),
             receipts=ReceiptSigner(governed.pepper),
             idempotency=Idempotency(
                 self.path, IdempotencyBook(kept, args.stores.prefix, args.lease_s)
@@ -117,7 +121,8 @@ class Gateway:
             gallery=GalleryBook(governed.database),
             apps=AppBook(governed.database),
             jobs=JobBook(governed.database),
-            queue=Handover(DurableQueue(args.stores.database_url.resolve(), JobBell().ring)),
+            news=news,
+            queue=Handover(DurableQueue(url, JobBell().ring)),
             steps=StepBook(governed.database),
             promises=governed.promises,
             webhooks=WebhookSigner(governed.pepper),
@@ -131,7 +136,8 @@ class Gateway:
         )
         # A new replica may have the port of one that died, and be asked before it is configured.
         self.application: ASGIApp = starting
-        self._background = governed.start()
+        listening = asyncio.get_running_loop().create_task(news.run())
+        self._background = [*governed.start(), listening]
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Serve's hook for a changed `user_config`: swap the route table in one assignment."""

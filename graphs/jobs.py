@@ -103,7 +103,7 @@ class Jobs:
         )
         self.videos = Videos(path, book, governed.media, governed.admission, governed.readiness)
         url = args.stores.database_url.resolve()
-        queue = DurableQueue(url, self.look)
+        queue = DurableQueue(url, self._ring)
         self.workflows = Workflows(
             path,
             book,
@@ -140,8 +140,11 @@ class Jobs:
             self._launched = True
             await self.durable.launch()
 
-    def look(self, kind: str) -> None:
+    async def look(self, kind: str) -> None:
         """Look for jobs of a kind now. Called by gateways; see `graphs.job_bell`."""
+        self._ring(kind)
+
+    def _ring(self, kind: str) -> None:
         self.durable.look(kind)
 
     def check_health(self) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 from auth.admission import Admission, Settlement
 from auth.jobs import Job, JobBook, JobStatus
-from auth.media import OwnedMedia
 from auth.principal import Principal, Scope
 from core.errors import (
     CarillonError,
@@ -27,7 +26,7 @@ from core.errors import (
 from core.model import Reply
 from core.work import NO_WORK, WorkUnits
 from graphs.patience import Patience, patiently
-from graphs.video_events import DRAWN_SHARE, Event, Progress, completed, events_of
+from graphs.video_events import Event, Progress, completed, events_of
 from ingress.call import CachePolicy, Call
 from ingress.catalog import Catalog
 from ingress.exchange import call_of
@@ -49,6 +48,7 @@ class Videos:
     """Runs video jobs."""
 
     name = "video"
+    in_one = True
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Videos:
         async def keep(reply: Reply) -> None:
             kept.update(await self._keep(job, principal, completed(reply.body)))
             made = {"attempt": call.request_id, "units": reply.units.nonzero(), "outcome": kept}
-            await patiently(job, lambda: self._book.advance(job.id, DRAWN_SHARE, {"made": made}))
+            await patiently(job, lambda: self._book.advance(job.id, 0, {"made": made}))
 
         call.keep = keep
         await self._until_there(call.model.card.application_name)
@@ -164,10 +164,9 @@ class Videos:
 
         Raises StorageFull, StoreUnavailable.
         """
-        kept: dict[str, OwnedMedia] = {}
-        for variant, media_type in VARIANTS.items():
-            put = partial(self._media.put, principal, base64.b64decode(made[variant]), media_type)
-            kept[variant] = await patiently(job, put)
+        files = [(base64.b64decode(made[name]), kind) for name, kind in VARIANTS.items()]
+        media = await patiently(job, partial(self._media.put_all, principal, files))
+        kept = dict(zip(VARIANTS, media, strict=True))
         ends = kept["video"].expires_at
         return {
             **{variant: media.hash for variant, media in kept.items()},

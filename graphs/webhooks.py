@@ -55,6 +55,7 @@ class Webhooks:
     """
 
     name = "webhook"
+    in_one = False
 
     def __init__(
         self,

@@ -17,6 +17,9 @@ class JobKind(Protocol):
     """One kind of job. Methods raise CarillonError; Unavailable means: try this again."""
 
     name: str
+    in_one: bool
+    """Whether all pieces and the end are one step: for kinds whose pieces know by themselves what
+    of them is done, so that to do them again costs nothing."""
 
     async def plan(self, job: Job) -> int:
         """How many pieces there are."""

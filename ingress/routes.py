@@ -14,6 +14,7 @@ from auth.documents import DocumentBook
 from auth.files import FileBook
 from auth.gallery import GalleryBook
 from auth.identity import Identity
+from auth.job_news import JobNews
 from auth.jobs import JobBook
 from auth.ledger import LedgerWriter
 from auth.limits import Limits
@@ -118,6 +119,7 @@ class Services:
     gallery: GalleryBook
     apps: AppBook
     jobs: JobBook
+    news: JobNews
     queue: JobQueue
     steps: StepBook
     """Those of workflows."""
@@ -251,7 +253,15 @@ def _workflows(path: RequestPath, catalog: Catalog, services: Services) -> Itera
         services.tries,
     )
     yield WorkflowEndpoints(
-        path, runs, book, steps, media, services.usage, services.prices, services.webhooks
+        path,
+        runs,
+        book,
+        steps,
+        services.news,
+        media,
+        services.usage,
+        services.prices,
+        services.webhooks,
     )
     yield WorkflowAliases(path, catalog, services.readiness, runs, steps, media)
 
@@ -266,5 +276,5 @@ def _videos(path: RequestPath, catalog: Catalog, services: Services) -> Iterator
     headroom = Headroom(services.admission, services.limits, services.prices)
     jobs = VideoJobs(catalog, services.jobs, services.queue, services.media, headroom)
     forms = VideoForms(services.files, services.media, services.remote)
-    yield VideoEndpoints(path, services.jobs, services.media, jobs, forms)
+    yield VideoEndpoints(path, services.jobs, services.news, services.media, jobs, forms)
     yield VideoAliases(path, jobs)

@@ -3,13 +3,13 @@
 Place in the path: end of an exchange about a job. It reads rows and changes nothing.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import orjson
 
+from auth.job_news import JobNews
 from auth.jobs import Job, JobBook, JobStatus
 from core.errors import StoreUnavailable
 from ingress.accounts import timestamp
@@ -20,6 +20,7 @@ STATUSES = {JobStatus.CANCELLED: "failed"}
 CANCELLED = {"code": "cancelled", "message": "the video was cancelled"}
 SETTINGS = ("camera", "negative_prompt", "steps", "guidance", "codec")
 LOOK_S = 0.5
+"""Between looks at a video that no news come of."""
 KEEP_ALIVE_S = 15.0
 WAITING = b": waiting\n\n"
 
@@ -48,26 +49,27 @@ def video_object(job: Job) -> dict[str, Any]:
     }
 
 
-async def events(job: Job, book: JobBook) -> AsyncGenerator[bytes, None]:
+async def events(job: Job, book: JobBook, news: JobNews) -> AsyncGenerator[bytes, None]:
     """What happens to a video, until its end. It reads the job's row, so that any gateway can tell,
     and a caller that comes back misses nothing.
     """
     told, at = "", 0.0
-    while True:
-        state = f"{job.status.value} {int(job.progress * 100)}"
-        if state != told:
-            told, at = state, time.monotonic()
-            yield _event(job)
-        elif time.monotonic() - at >= KEEP_ALIVE_S:
-            at = time.monotonic()
-            yield WAITING
-        if job.status.is_final:
-            return
-        await asyncio.sleep(LOOK_S)
-        try:
-            job = await book.find(job.tenant_id, KIND, job.id)
-        except StoreUnavailable:
-            yield WAITING
+    with news.of(job.id) as watch:
+        while True:
+            state = f"{job.status.value} {int(job.progress * 100)}"
+            if state != told:
+                told, at = state, time.monotonic()
+                yield _event(job)
+            elif time.monotonic() - at >= KEEP_ALIVE_S:
+                at = time.monotonic()
+                yield WAITING
+            if job.status.is_final:
+                return
+            await watch.change(LOOK_S)
+            try:
+                job = await book.find(job.tenant_id, KIND, job.id)
+            except StoreUnavailable:
+                yield WAITING
 
 
 def _event(job: Job) -> bytes:

@@ -7,6 +7,7 @@ of it, and deliver what it made. Older paths are `ingress.video_aliases`.
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from auth.job_news import JobNews
 from auth.jobs import Job, JobBook, JobStatus
 from auth.media import OwnedMedia
 from auth.principal import Principal, Scope
@@ -49,12 +50,14 @@ class VideoEndpoints:
         self,
         path: RequestPath,
         book: JobBook,
+        news: JobNews,
         media: MediaStore,
         jobs: VideoJobs,
         forms: VideoForms,
     ) -> None:
         self._path = path
         self._book = book
+        self._news = news
         self._media = media
         self._jobs = jobs
         self._forms = forms
@@ -143,7 +146,7 @@ class VideoEndpoints:
 
     async def events(self, exchange: Exchange) -> Response:
         job = await self._own(exchange, await self._principal(exchange))
-        return StreamResponse(Stream(events(job, self._book)), openai_body)
+        return StreamResponse(Stream(events(job, self._book, self._news)), openai_body)
 
     async def cancel(self, exchange: Exchange) -> Response:
         principal = await self._principal(exchange)

@@ -5,46 +5,48 @@ Events of steps carry the number of the change that they tell of: a caller that 
 `Last-Event-ID` is told what changed since.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import orjson
 
+from auth.job_news import JobNews
 from auth.jobs import Job, JobBook
 from auth.workflow_steps import StepBook, StepRow
 from core.errors import StoreUnavailable
 from ingress.workflow_answers import KIND, run_object, step_object
 
 LOOK_S = 0.5
+"""Between looks at a run that no news come of."""
 KEEP_ALIVE_S = 15.0
 WAITING = b": waiting\n\n"
 
 
 async def events(
-    job: Job, book: JobBook, steps: StepBook, last: int
+    job: Job, book: JobBook, steps: StepBook, news: JobNews, last: int
 ) -> AsyncGenerator[bytes, None]:
     """Of steps what changed after the change `last`; of the run where it stands, and its end."""
     telling = _Telling(last)
     at = time.monotonic()
-    while True:
-        try:
-            # The run first: when it has ended, what is read of its steps after that is all.
-            job = await book.find(job.tenant_id, KIND, job.id)
-            rows = await steps.of_run(job.tenant_id, job.id, telling.last)
-        except StoreUnavailable:
-            pieces, ended = [WAITING], False
-        else:
-            pieces, ended = list(telling.news(job, rows)), job.status.is_final
-        if not pieces and time.monotonic() - at >= KEEP_ALIVE_S:
-            pieces = [WAITING]
-        for piece in pieces:
-            at = time.monotonic()
-            yield piece
-        if ended:
-            return
-        await asyncio.sleep(LOOK_S)
+    with news.of(job.id) as watch:
+        while True:
+            try:
+                # The run first: when it has ended, what is read of its steps after that is all.
+                job = await book.find(job.tenant_id, KIND, job.id)
+                rows = await steps.of_run(job.tenant_id, job.id, telling.last)
+            except StoreUnavailable:
+                pieces, ended = [WAITING], False
+            else:
+                pieces, ended = list(telling.news(job, rows)), job.status.is_final
+            if not pieces and time.monotonic() - at >= KEEP_ALIVE_S:
+                pieces = [WAITING]
+            for piece in pieces:
+                at = time.monotonic()
+                yield piece
+            if ended:
+                return
+            await watch.change(LOOK_S)
 
 
 class _Telling:

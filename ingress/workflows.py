@@ -22,6 +22,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
+from auth.job_news import JobNews
 from auth.jobs import Job, JobBook
 from auth.prices import PriceBook
 from auth.principal import Principal, Scope
@@ -77,6 +78,7 @@ class WorkflowEndpoints:
         runs: WorkflowRuns,
         book: JobBook,
         steps: StepBook,
+        news: JobNews,
         media: MediaStore,
         usage: Usage,
         prices: PriceBook,
@@ -86,6 +88,7 @@ class WorkflowEndpoints:
         self._runs = runs
         self._book = book
         self._steps = steps
+        self._news = news
         self._media = media
         self._usage = usage
         self._prices = prices
@@ -163,7 +166,8 @@ class WorkflowEndpoints:
     async def events(self, exchange: Exchange) -> Response:
         principal = await self._principal(exchange)
         job = await self._own(exchange, principal)
-        stream = events(job, self._book, self._steps, _last_event(exchange))
+        last = _last_event(exchange)
+        stream = events(job, self._book, self._steps, self._news, last)
         return StreamResponse(Stream(stream), openai_body)
 
     async def cancel(self, exchange: Exchange) -> Response:

@@ -42,6 +42,7 @@ class Workflows:
     """Runs workflows."""
 
     name = "workflow"
+    in_one = True
 
     def __init__(
         self,

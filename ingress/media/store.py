@@ -16,14 +16,22 @@ import asyncio
 import functools
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Collection
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from starlette.datastructures import QueryParams
 
 from auth.accounts import Page
-from auth.media import MediaOwnership, OwnedMedia
+from auth.media import Claim, MediaOwnership, OwnedMedia
 from auth.plans import Plans
 from auth.principal import Principal
 from auth.quota import storage_refusal
@@ -77,7 +85,7 @@ class MediaStore:
         self._public_url = public_url
         self._purges = purges
         self._now = now
-        self._background: set[asyncio.Future[OwnedMedia]] = set()
+        self._background: set[asyncio.Future[list[OwnedMedia]]] = set()
 
     async def publish(
         self, principal: Principal, data: bytes, media_type: str, origin: str = ""
@@ -109,10 +117,21 @@ class MediaStore:
         Raises:
             StorageFull, InvalidRequest (nothing to keep)
         """
-        if not data:
+        (media,) = await self.put_all(principal, [(data, media_type)])
+        return media
+
+    async def put_all(
+        self, principal: Principal, files: Sequence[tuple[bytes, str]]
+    ) -> list[OwnedMedia]:
+        """As `put`, several together, each with its type: all of them, or none.
+
+        Raises:
+            StorageFull, InvalidRequest (nothing to keep)
+        """
+        if not all(data for data, _ in files):
             raise InvalidRequest("media cannot be empty")
         # Carried to its end even if the caller goes away: a half-written blob has no owner.
-        keeping = asyncio.ensure_future(self._keep(principal, data, media_type))
+        keeping = asyncio.ensure_future(self._keep(principal, files))
         self._background.add(keeping)
         keeping.add_done_callback(self._background.discard)
         return await asyncio.shield(keeping)
@@ -130,8 +149,10 @@ class MediaStore:
                 await draft.write(piece)
             if not draft.size:
                 raise InvalidRequest("media cannot be empty")
-            write = functools.partial(self._blobs.adopt, draft.name, draft)
-            return await self._claimed(principal, draft.name, draft.size, media_type, write)
+            adopt = functools.partial(self._blobs.adopt, draft.name, draft)
+            claim = Claim(draft.name, media_type, draft.size)
+            (media,) = await self._claimed(principal, {claim: adopt})
+            return media
 
     async def find(self, tenant_id: str, blob: str) -> OwnedMedia:
         """A tenant's own media. Raises NotFound."""
@@ -214,29 +235,34 @@ class MediaStore:
         await self._blobs.sweep_drafts()
         return gone
 
-    async def _keep(self, principal: Principal, data: bytes, media_type: str) -> OwnedMedia:
-        blob = await asyncio.to_thread(_digest, data)
-        write = functools.partial(self._blobs.write, blob, data)
-        return await self._claimed(principal, blob, len(data), media_type, write)
+    async def _keep(
+        self, principal: Principal, files: Sequence[tuple[bytes, str]]
+    ) -> list[OwnedMedia]:
+        blobs = await asyncio.to_thread(lambda: [_digest(data) for data, _ in files])
+        writes = {
+            Claim(blob, media_type, len(data)): functools.partial(self._blobs.write, blob, data)
+            for blob, (data, media_type) in dict(zip(blobs, files, strict=True)).items()
+        }
+        kept = {media.hash: media for media in await self._claimed(principal, writes)}
+        return [kept[blob] for blob in blobs]
 
     async def _claimed(
-        self,
-        principal: Principal,
-        blob: str,
-        size: int,
-        media_type: str,
-        write: Callable[[], Awaitable[None]],
-    ) -> OwnedMedia:
+        self, principal: Principal, writes: Mapping[Claim, Callable[[], Awaitable[None]]]
+    ) -> list[OwnedMedia]:
         """Room first, then the bytes, then they can be seen."""
         tenant_id, limits = principal.tenant_id, self.storage.limits(principal)
         owner, ends = self._signer.owner(tenant_id), self._ends(principal.plan)
-        await self._ownership.claim(tenant_id, blob, owner, media_type, size, ends, limits)
-        try:
-            await write()
-        except CarillonError:
-            await self._ownership.give_up(tenant_id, blob)
-            raise
-        return await self._ownership.stored(tenant_id, blob)
+        await self._ownership.claim(tenant_id, owner, [*writes], ends, limits)
+        blobs = [claim.hash for claim in writes]
+        failed = await asyncio.gather(
+            *(write() for write in writes.values()), return_exceptions=True
+        )
+        for error in failed:
+            if error is not None:
+                for blob in blobs:
+                    await self._ownership.give_up(tenant_id, blob)
+                raise error
+        return await self._ownership.stored(tenant_id, blobs)
 
     async def _drop(self, tenant_id: str, blob: str) -> OwnedMedia:
         media = await self._ownership.release(tenant_id, blob)

@@ -9,7 +9,7 @@ import pytest
 from auth.accounts import Tenant
 from auth.database import Database
 from auth.directory import Directory
-from auth.media import CLAIM_LIFE_S, MediaOwnership
+from auth.media import CLAIM_LIFE_S, Claim, MediaOwnership
 from auth.storage import TENANT, StorageLimit
 from core.errors import NotFound, StorageFull, StoreUnavailable
 
@@ -36,8 +36,10 @@ def of_tenant(limit):
 
 
 async def put(media, tenant, blob, *, size=SIZE, ends=None, limit=None):
-    await media.claim(tenant.id, blob, f"o-{tenant.id}", "image/png", size, ends, of_tenant(limit))
-    return await media.stored(tenant.id, blob)
+    claim = Claim(blob, "image/png", size)
+    await media.claim(tenant.id, f"o-{tenant.id}", [claim], ends, of_tenant(limit))
+    (stored,) = await media.stored(tenant.id, [blob])
+    return stored
 
 
 def hours(count: float) -> datetime:
@@ -45,18 +47,18 @@ def hours(count: float) -> datetime:
 
 
 async def test_media_are_seen_once_their_blob_is_there(media, tenant, blob):
-    await media.claim(tenant.id, blob, "o", "image/png", SIZE, None, ())
+    await media.claim(tenant.id, "o", [Claim(blob, "image/png", SIZE)], None, ())
     with pytest.raises(NotFound):
         await media.find(tenant.id, blob)
     with pytest.raises(NotFound):
         await media.shared("o", blob)
-    stored = await media.stored(tenant.id, blob)
+    (stored,) = await media.stored(tenant.id, [blob])
     assert await media.find(tenant.id, blob) == stored == await media.shared("o", blob)
     assert (stored.media_type, stored.bytes) == ("image/png", SIZE)
 
 
 async def test_a_claim_takes_room_and_giving_up_gives_it_back(media, tenant, blob):
-    await media.claim(tenant.id, blob, "o", "image/png", SIZE, None, of_tenant(SIZE))
+    await media.claim(tenant.id, "o", [Claim(blob, "image/png", SIZE)], None, of_tenant(SIZE))
     assert await media.storage(tenant.id) == SIZE
     with pytest.raises(StorageFull) as refused:
         await put(media, tenant, secrets.token_hex(32), size=1, limit=SIZE)
@@ -64,12 +66,12 @@ async def test_a_claim_takes_room_and_giving_up_gives_it_back(media, tenant, blo
     await media.give_up(tenant.id, blob)
     assert await media.storage(tenant.id) == 0
     with pytest.raises(StoreUnavailable):
-        await media.stored(tenant.id, blob)
+        await media.stored(tenant.id, [blob])
 
 
 async def test_giving_up_leaves_what_another_writer_stored(media, tenant, blob):
     await put(media, tenant, blob)
-    await media.claim(tenant.id, blob, "o", "image/png", SIZE, None, ())
+    await media.claim(tenant.id, "o", [Claim(blob, "image/png", SIZE)], None, ())
     await media.give_up(tenant.id, blob)
     assert await media.find(tenant.id, blob)
 
@@ -119,7 +121,7 @@ async def test_nobody_comes_to_own_a_blob_while_it_is_deleted(media, tenant, blo
     order = []
 
     async def put_again():
-        await media.claim(tenant.id, blob, "o", "image/png", SIZE, None, ())
+        await media.claim(tenant.id, "o", [Claim(blob, "image/png", SIZE)], None, ())
         order.append("claimed")
 
     async with media.collecting(blob) as nobodys:
@@ -163,7 +165,7 @@ async def test_putting_again_never_shortens_a_life(media, tenant, blob, first, t
 
 
 async def test_an_abandoned_claim_ends(media, database, tenant, blob):
-    await media.claim(tenant.id, blob, "o", "image/png", SIZE, None, ())
+    await media.claim(tenant.id, "o", [Claim(blob, "image/png", SIZE)], None, ())
     assert (tenant.id, blob) not in await media.ended(1000)
     await database.execute(
         "UPDATE media SET created_at = now() - make_interval(secs => $2) WHERE hash = $1",
@@ -171,7 +173,7 @@ async def test_an_abandoned_claim_ends(media, database, tenant, blob):
         CLAIM_LIFE_S + 1,
     )
     assert (tenant.id, blob) in await media.ended(1000)
-    await media.claim(tenant.id, blob, "o", "image/png", SIZE, None, ())
+    await media.claim(tenant.id, "o", [Claim(blob, "image/png", SIZE)], None, ())
     assert await media.expire(tenant.id, blob) is None, "it is being written again"
 
 
@@ -190,4 +192,4 @@ async def test_pages_walk_through_everything_in_both_orders(media, tenant):
 
 async def test_a_tenant_that_does_not_exist_owns_nothing(media, blob):
     with pytest.raises(NotFound):
-        await media.claim("t-nobody", blob, "o", "image/png", SIZE, None, ())
+        await media.claim("t-nobody", "o", [Claim(blob, "image/png", SIZE)], None, ())

@@ -72,6 +72,7 @@ EVERY_TENANT = {
     "auth/invitations.py Invitations.join": "a token says its tenant",
     "auth/job_executions.py JobExecutions.under_way": "the sweeper's",
     "auth/job_executions.py JobExecutions.cancelled": "the sweeper's",
+    "auth/job_news.py JobNews._listen": "hears ids of jobs, reads no row",
     "auth/jobs.py JobBook.read": "jobs run by their id",
     "auth/jobs.py JobBook.begin": "jobs run by their id",
     "auth/jobs.py JobBook.advance": "jobs run by their id",

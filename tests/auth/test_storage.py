@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from auth.database import Database
-from auth.media import MediaOwnership
+from auth.media import Claim, MediaOwnership
 from auth.plans import Plan, PlanEntry
 from auth.principal import Maker, Principal
 from auth.storage import Storage
@@ -48,8 +48,8 @@ def who(tenant) -> Principal:
 async def keep(media: MediaOwnership, storage: Storage, who: Principal, size: int = KB) -> str:
     blob = secrets.token_hex(32)
     limits = storage.limits(who)
-    await media.claim(who.tenant_id, blob, "o", "image/png", size, None, limits)
-    await media.stored(who.tenant_id, blob)
+    await media.claim(who.tenant_id, "o", [Claim(blob, "image/png", size)], None, limits)
+    await media.stored(who.tenant_id, [blob])
     return blob
 
 
@@ -82,7 +82,7 @@ async def test_the_same_bytes_count_for_who_stored_them_first(media, storage, wh
     blob = await keep(media, storage, who, 10 * KB)
     second = replace(who, key_id="k2", user_id="bob")
     limits = storage.limits(second)
-    await media.claim(who.tenant_id, blob, "o", "image/png", 10 * KB, None, limits)
+    await media.claim(who.tenant_id, "o", [Claim(blob, "image/png", 10 * KB)], None, limits)
     assert (await standing(storage, second))["key"] == (10 * KB, 0)
     await media.release(who.tenant_id, blob)
     assert set((await standing(storage, who)).values()) == {
@@ -125,7 +125,7 @@ async def test_callers_at_once_fill_a_key_exactly(media, storage, who, writers):
 
 async def test_claims_that_are_given_up_give_the_room_of_all_back(media, storage, who):
     blob = secrets.token_hex(32)
-    await media.claim(who.tenant_id, blob, "o", "image/png", KB, None, storage.limits(who))
+    await media.claim(who.tenant_id, "o", [Claim(blob, "image/png", KB)], None, storage.limits(who))
     assert {used for _, used in (await standing(storage, who)).values()} == {KB}
     await media.give_up(who.tenant_id, blob)
     assert {used for _, used in (await standing(storage, who)).values()} == {0}

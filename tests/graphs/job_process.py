@@ -23,6 +23,7 @@ class Counting:
     """Writes down what it does."""
 
     name = "counting"
+    in_one = False
 
     def __init__(self, log: Path) -> None:
         self.log = log
@@ -58,15 +59,23 @@ class Counting:
         return self.log.read_text().splitlines().count(f"{job.id} {what}")
 
 
+class Whole(Counting):
+    """Does all of a job in one step."""
+
+    name = "whole"
+    in_one = True
+
+
 async def main(url: str, log: Path) -> None:
     book = JobBook(Database(SecretStr(url)))
-    kind = Counting(log)
-    durable = Durable(SecretStr(url), book, {kind.name: kind}, 4)
+    kinds = {kind.name: kind(log) for kind in (Counting, Whole)}
+    durable = Durable(SecretStr(url), book, kinds, 4)
     await durable.launch()
     print("ready", flush=True)  # noqa: T201  # what the test waits for
     while await asyncio.to_thread(sys.stdin.readline):
         durable.check_health()
-        durable.look(kind.name)
+        for name in kinds:
+            durable.look(name)
     await asyncio.Event().wait()
 
 

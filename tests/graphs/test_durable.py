@@ -94,8 +94,8 @@ async def ended(book, job):
     return await book.read(job.id)
 
 
-async def added(book, queue, **request):
-    job = await book.add(principal(), "counting", "job_", request)
+async def added(book, queue, kind="counting", **request):
+    job = await book.add(principal(), kind, "job_", request)
     await queue.enqueue(job)
     return job
 
@@ -166,6 +166,39 @@ async def test_a_killed_process_repeats_nothing_that_was_finished(database_url, 
     done = notes(log, job)
     assert [done.count(f"begin {index}") for index in range(6)] == [1, 1, 1, 2, 1, 1]
     assert [done.count(f"done {index}") for index in range(6)] == [1] * 6
+
+
+async def test_a_job_in_one_step_is_done_again_from_its_beginning_and_ends_once(
+    database_url, database, book, queue, log
+):
+    job = await added(book, queue, "whole", pieces=3, slow_at=1)
+    wrong = await added(book, queue, "whole", pieces=2, fails_at=1)
+
+    async def at_the_slow_piece():
+        return "begin 1" in notes(log, job) and (await book.read(wrong.id)).status.is_final
+
+    async with runner(database_url, log) as process:
+        await until(at_the_slow_piece)
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+    async with runner(database_url, log):
+        end = await ended(book, job)
+
+        async def told():
+            return "ended completed" in notes(log, job)
+
+        await until(told)
+    assert (end.status, end.result) == (JobStatus.COMPLETED, {"sum": 3})
+    assert notes(log, job) == [
+        *("plan", "begin 0", "done 0", "begin 1"),
+        *("plan", "begin 0", "done 0", "begin 1", "done 1", "begin 2", "done 2"),
+        "ended completed",
+    ]
+    assert (await book.read(wrong.id)).error_code == "invalid_request"
+    steps = await database.fetch(
+        "SELECT function_name FROM dbos.operation_outputs WHERE workflow_uuid = $1", job.execution
+    )
+    assert [row["function_name"].rpartition(".")[2] for row in steps] == ["begin", "ended"]
 
 
 async def test_what_is_away_is_waited_for_and_what_is_wrong_is_not(database_url, book, queue, log):

@@ -108,14 +108,14 @@ async def test_a_video_cancelled_at_the_last_moment_leaves_nothing(world, key, c
 
 
 async def test_a_store_that_fails_for_a_while_costs_no_second_drawing(world, client, monkeypatch):
-    put, failures = MediaStore.put, [StoreUnavailable("full", None, 0.01)] * 4
+    put, failures = MediaStore.put_all, [StoreUnavailable("full", None, 0.01)] * 4
 
     async def flaky(self, *arguments):
         if failures:
             raise failures.pop()
         return await put(self, *arguments)
 
-    monkeypatch.setattr(MediaStore, "put", flaky)
+    monkeypatch.setattr(MediaStore, "put_all", flaky)
     video = await ended(client, (await begun(client))["id"])
     assert video["status"] == "completed"
     assert [(s.status_code, s.units) for s in world.settlements] == [(200, pixel_ms(64, 64, 4))]
@@ -130,7 +130,7 @@ async def test_a_store_that_stays_away_leaves_the_drawing_free(world, client, mo
     video = await begun(client)
     await world.database.execute("UPDATE jobs SET expires_at = now() WHERE id = $1", video["id"])
     with monkeypatch.context() as patch:
-        patch.setattr(MediaStore, "put", away)
+        patch.setattr(MediaStore, "put_all", away)
         patch.setattr("graphs.patience.TRIES", 1)
         job = await world.book.begin(video["id"])
         with pytest.raises(StoreUnavailable):

@@ -397,6 +397,19 @@ async def test_events_tell_of_progress_until_the_end(world, client):
     assert [event["type"] for event in await events_of(client, video["id"])] == ["video.completed"]
 
 
+async def test_the_end_is_told_when_it_comes(world, client, monkeypatch):
+    monkeypatch.setattr("ingress.video_answers.LOOK_S", 60)
+    listening = asyncio.create_task(world.news.run())
+    world.studio.hold_at = 2
+    video = await begun(client)
+    await world.studio.held.wait()
+    asyncio.get_running_loop().call_later(1, world.studio.go_on.set)
+    async with asyncio.timeout(20):
+        events = await events_of(client, video["id"])
+    listening.cancel()
+    assert events[-1]["type"] == "video.completed"
+
+
 async def test_a_remix_keeps_the_settings_the_seed_and_the_first_picture(world, sdk, client):
     source = await begun(client, seconds=1, camera="zoom_in", input_reference=data_url(picture()))
     await ended(client, source["id"])

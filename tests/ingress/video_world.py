@@ -19,6 +19,7 @@ from PIL import Image
 from pydantic import SecretStr
 
 from auth.files import FileBook
+from auth.job_news import JobNews
 from auth.jobs import JobBook
 from auth.limits import Limits
 from auth.media import MediaOwnership
@@ -199,6 +200,7 @@ class VideoWorld:
     def __init__(self, database, directory):
         self.database = database
         self.book = JobBook(database)
+        self.news = JobNews(database)
         self.identifier = Identifier()
         self.admission = InMemoryAdmission()
         self.studio = Studio()
@@ -219,7 +221,7 @@ class VideoWorld:
         headroom = Headroom(self.admission, limits, PRICES)
         jobs = VideoJobs(CATALOG, self.book, self.runner, self.store, headroom)
         parts = (
-            VideoEndpoints(self.path, self.book, self.store, jobs, forms),
+            VideoEndpoints(self.path, self.book, self.news, self.store, jobs, forms),
             VideoAliases(self.path, jobs),
             Files(self.path, files, self.store),
             Library(self.path, self.store, 100_000),

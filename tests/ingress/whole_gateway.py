@@ -17,6 +17,7 @@ from auth.files import FileBook
 from auth.gallery import GalleryBook
 from auth.idempotency import IdempotencyBook
 from auth.identify import Identifier
+from auth.job_news import JobNews
 from auth.jobs import JobBook
 from auth.keys import KeyHasher
 from auth.ledger import LedgerWriter
@@ -129,6 +130,7 @@ async def whole_gateway(
             gallery=GalleryBook(world.database),
             apps=AppBook(world.database),
             jobs=JobBook(world.database),
+            news=JobNews(world.database),
             queue=Shelf(),
             steps=StepBook(world.database),
             promises=ValkeyPromises(world.store, prefix),

@@ -17,6 +17,7 @@ import httpx
 import orjson
 
 from auth.documents import DocumentBook
+from auth.job_news import JobNews
 from auth.jobs import JobBook
 from auth.limits import Limits
 from auth.media import MediaOwnership
@@ -202,6 +203,7 @@ class WorkflowWorld:
     def __init__(self, database, directory, catalog=CATALOG):
         self.database = database
         self.book = JobBook(database)
+        self.news = JobNews(database)
         self.steps = StepBook(database)
         self.identifier = Identifier()
         self.admission = InMemoryAdmission()
@@ -240,6 +242,7 @@ class WorkflowWorld:
                 runs,
                 self.book,
                 self.steps,
+                self.news,
                 self.store,
                 Usage(database),
                 PRICES,

@@ -60,6 +60,37 @@ async def test_the_same_bytes_put_at_once_by_many_are_kept_once(media):
     assert await is_there(media, data)
 
 
+@SYSTEMS
+async def test_several_put_together_are_all_kept_or_none(media, monkeypatch):
+    tenant, files = await media.tenant(), [(png(4_000), "image/png"), (png(4_000), "image/png")]
+    who = principal(tenant_id=tenant, plan="small")
+    kept = await media.store.put_all(who, [*files, files[0]])
+    assert [each.hash for each in kept] == [digest(data) for data in (files[0][0], files[1][0])] + [
+        digest(files[0][0])
+    ]
+    assert await media.used(tenant, "small") == (sum(len(data) for data, _ in files), 10_000)
+    more = [(png(100), "image/png"), (png(4_000), "image/png")]
+    with pytest.raises(StorageFull):
+        await media.store.put_all(who, more)
+    write = Blobs.write
+
+    async def flaky(self, name, data):
+        if data == more[1][0]:
+            raise StoreUnavailable("the disk is full")
+        await write(self, name, data)
+
+    monkeypatch.setattr(Blobs, "write", flaky)
+    more[1] = (png(200), "image/png")
+    with pytest.raises(StoreUnavailable):
+        await media.store.put_all(who, more)
+    for data, _ in more:
+        with pytest.raises(NotFound):
+            await media.store.find(tenant, digest(data))
+    assert await media.used(tenant, "small") == (sum(len(data) for data, _ in files), 10_000)
+    with pytest.raises(InvalidRequest):
+        await media.store.put_all(who, [*files, (b"", "image/png")])
+
+
 async def test_putting_and_deleting_at_once_never_leaves_an_owner_without_bytes(media):
     data = png()
     tenants = [await media.tenant() for _ in range(3)]
