@@ -13,12 +13,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import asyncpg
+
 from auth.database import Database
 from core.errors import StoreUnavailable
 
 CHANNEL = "job_changes"
 DEAF_S = 1.0
 """Between tries to listen."""
+ASK_S = 60.0
+"""Between questions whether PostgreSQL is still there."""
 LEAST_S = 0.02
 """Between two looks of one watcher, however much happens."""
 logger = logging.getLogger("ray.serve")
@@ -75,21 +79,25 @@ class JobNews:
         while True:
             try:
                 await self._listen()
-            except StoreUnavailable as error:
+            except (StoreUnavailable, asyncpg.PostgresError) as error:  # a standby refuses to
                 logger.info("no news of jobs: %s", error)
             await asyncio.sleep(DEAF_S)
 
     async def _listen(self) -> None:
-        """Until the connection ends. Raises StoreUnavailable."""
+        """Until the connection ends. Raises StoreUnavailable, asyncpg.PostgresError."""
         ended = asyncio.Event()
         async with self._database.connection() as connection:
             connection.add_termination_listener(lambda _: ended.set())
             await connection.add_listener(CHANNEL, self._heard)
             try:
-                await ended.wait()
+                while True:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(ASK_S):
+                            await ended.wait()
+                    await connection.execute("SELECT 1")  # raises when it has gone without a word
             finally:
-                if not connection.is_closed():
-                    await connection.remove_listener(CHANNEL, self._heard)
+                with suppress(asyncpg.InterfaceError):  # it has ended
+                    connection.terminate()
 
     def _heard(self, connection: Any, pid: int, channel: str, job_id: object) -> None:
         for watch in self._watches.get(str(job_id), ()):

@@ -153,7 +153,7 @@ class MediaOwnership:
         Raises:
             StorageFull: together they would not fit in one of `limits`; nothing was taken.
         """
-        hashes, types, sizes = zip(*claims, strict=True)
+        hashes, types, sizes = zip(*sorted(claims), strict=True)
         holders = sorted({each.holder for each in limits} - {TENANT})
         try:
             async with self._database.of(tenant_id).transaction() as connection:
@@ -168,10 +168,12 @@ class MediaOwnership:
 
     async def stored(self, tenant_id: str, blobs: Sequence[str]) -> list[OwnedMedia]:
         """The claimed blobs are there: their owner may see them now. In the order of `blobs`."""
-        rows = await self._database.of(tenant_id).fetch(STORED, tenant_id, blobs)
+        async with self._database.of(tenant_id).transaction() as connection:
+            await _lock(connection, *blobs)
+            rows = await connection.fetch(STORED, tenant_id, blobs)
+            if len(rows) < len(blobs):  # another writer of the same gave up, or it was deleted
+                raise StoreUnavailable("the media were deleted while written", retry_after_s=1.0)
         known = {row["hash"]: _owned(row) for row in rows}
-        if len(known) < len(blobs):  # another writer of the same gave up, or it was deleted by now
-            raise StoreUnavailable("the media were deleted while written", retry_after_s=1.0)
         return [known[blob] for blob in blobs]
 
     async def give_up(self, tenant_id: str, blob: str) -> None:

@@ -1,4 +1,4 @@
-"""Durable execution: a job's pieces, each done once, whatever is killed.
+"""Durable execution: a job is done to its end, whatever is killed.
 
 Place in the path: under the jobs application, over DBOS, which keeps in PostgreSQL which steps of
 which workflow are done (https://docs.dbos.dev). What the steps do is `ingress.job_kind`'s; what
@@ -20,6 +20,7 @@ from auth.jobs import JobBook
 from core.errors import CarillonError, ModelUnavailable, NotFound, Unavailable
 from graphs.alarm import Alarm
 from graphs.job_queue import NAME, VERSION, WORKFLOW, queue_of
+from graphs.patience import patiently
 from ingress.job_kind import JobKind, Outcome
 
 P = ParamSpec("P")
@@ -143,7 +144,9 @@ class Durable:
         return step
 
     async def _begin(self, job_id: str) -> int:
-        """How many pieces are left, each a step of its own."""
+        """How many pieces are left, each a step of its own; of a kind that is done in one step all
+        are done here.
+        """
         job = await self._book.begin(job_id)
         if job.status.is_final:
             return 0
@@ -152,7 +155,9 @@ class Durable:
         if not kind.in_one:
             return count
         outcomes = [await kind.piece(job, index) for index in range(count)]
-        await self._book.complete(job_id, await kind.finish(job, outcomes))
+        result = await kind.finish(job, outcomes)
+        # Tried again by itself: only who is killed here does the pieces again.
+        await patiently(job, lambda: self._book.complete(job_id, result))
         return 0
 
     async def _piece(self, job_id: str, index: int) -> Outcome:

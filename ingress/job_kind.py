@@ -1,8 +1,8 @@
 """What a kind of job must say of itself, so that it can go on where it was stopped.
 
 Place in the path: between the routes that ask for jobs and `graphs.jobs`, which runs them. A job
-is a row of pieces. Each piece is done once: when the process dies, those that were finished are
-not repeated, the one that was under way is.
+is a row of pieces. When the process dies, pieces that were finished are not repeated, unless all of
+a job is one step; the one that was under way is.
 """
 
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ class JobKind(Protocol):
     name: str
     in_one: bool
     """Whether all pieces and the end are one step: for kinds whose pieces know by themselves what
-    of them is done, so that to do them again costs nothing."""
+    of them is done, so that nothing is made or charged again with them."""
 
     async def plan(self, job: Job) -> int:
         """How many pieces there are."""

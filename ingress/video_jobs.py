@@ -5,7 +5,6 @@ before it is written down and handed over; the job's call takes the request path
 (`graphs.videos`). No model is woken here.
 """
 
-import asyncio
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -73,11 +72,9 @@ class VideoJobs:
         model.operation(OPERATION)
         principal.require_model(model.card.id)
         shot = shot_of(request, VideoLimits.of(model.card))
-        await asyncio.gather(
-            self._media.require_room(principal),
-            self._headroom.require(principal, model.card.id, shot.units),
-            self._require_places(principal),
-        )
+        await self._media.require_room(principal)
+        await self._headroom.require(principal, model.card.id, shot.units)
+        await self._require_places(principal)
         reference = await self._kept(principal, request)
         written = {
             "asked": _asked(request),

@@ -91,6 +91,16 @@ async def test_several_put_together_are_all_kept_or_none(media, monkeypatch):
         await media.store.put_all(who, [*files, (b"", "image/png")])
 
 
+async def test_the_same_files_put_together_in_any_order_do_not_wait_in_a_circle(media):
+    tenant, files = await media.tenant("open"), [(png(200), "image/png") for _ in range(4)]
+    who = principal(tenant_id=tenant, plan="open")
+    orders = [files, files[::-1], files[1:] + files[:1]] * 6
+    kept = await asyncio.gather(*(media.store.put_all(who, order) for order in orders))
+    for order, media_of in zip(orders, kept, strict=True):
+        assert [each.hash for each in media_of] == [digest(data) for data, _ in order]
+    assert (await media.used(tenant, "open"))[0] == 800
+
+
 async def test_putting_and_deleting_at_once_never_leaves_an_owner_without_bytes(media):
     data = png()
     tenants = [await media.tenant() for _ in range(3)]
