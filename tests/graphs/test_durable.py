@@ -86,6 +86,13 @@ async def until(condition, seconds=60):
     raise TimeoutError
 
 
+async def run_and_kill(url, log, when):
+    async with runner(url, log) as process:
+        await until(when)
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+
+
 async def ended(book, job):
     async def is_final():
         return (await book.read(job.id)).status.is_final
@@ -155,10 +162,7 @@ async def test_a_killed_process_repeats_nothing_that_was_finished(database_url, 
     async def at_the_slow_piece():
         return "begin 3" in notes(log, job)
 
-    async with runner(database_url, log) as process:
-        await until(at_the_slow_piece)
-        process.send_signal(signal.SIGKILL)
-        await process.wait()
+    await run_and_kill(database_url, log, at_the_slow_piece)
     async with runner(database_url, log):
         end = await ended(book, job)
     assert end.status is JobStatus.COMPLETED
@@ -177,10 +181,7 @@ async def test_a_job_in_one_step_is_done_again_from_its_beginning_and_ends_once(
     async def at_the_slow_piece():
         return "begin 1" in notes(log, job) and (await book.read(wrong.id)).status.is_final
 
-    async with runner(database_url, log) as process:
-        await until(at_the_slow_piece)
-        process.send_signal(signal.SIGKILL)
-        await process.wait()
+    await run_and_kill(database_url, log, at_the_slow_piece)
     async with runner(database_url, log):
         end = await ended(book, job)
 
