@@ -1,37 +1,32 @@
 """News of jobs: whoever watches one hears at once that its row has changed.
 
 Place in the path: beside `auth.jobs`, for streams that tell of a job until its end. PostgreSQL
-tells this process (a trigger on `jobs`, https://www.postgresql.org/docs/current/sql-notify.html).
-News say that there is something to read, not what; watchers look now and then as well, so that
-news which were lost, with a connection or behind a pooler, only make them late.
+tells this process (a trigger on `jobs`). News say that there is something to read, not what;
+watchers look now and then as well, so that news which were lost only make them late.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
-
-import asyncpg
 
 from auth.database import Database
-from core.errors import StoreUnavailable
+from auth.listening import Listener
 
 CHANNEL = "job_changes"
-DEAF_S = 1.0
-"""Between tries to listen."""
-ASK_S = 60.0
-"""Between questions whether PostgreSQL is still there."""
 LEAST_S = 0.02
 """Between two looks of one watcher, however much happens."""
-logger = logging.getLogger("ray.serve")
 
 
 class Watch:
-    """What one watcher waits with. The first wait is over at once: what changed before is news."""
+    """What one watcher waits with. The first wait is over at once: what changed before is news.
 
-    def __init__(self) -> None:
+    Args:
+        least_s: between two looks.
+    """
+
+    def __init__(self, least_s: float = LEAST_S) -> None:
+        self._least_s = least_s
         self._news = asyncio.Event()
         self._news.set()
         self._over_at = 0.0
@@ -45,7 +40,7 @@ class Watch:
         with suppress(TimeoutError):
             async with asyncio.timeout(longest_s):
                 await self._news.wait()
-        await asyncio.sleep(self._over_at + LEAST_S - time.monotonic())
+        await asyncio.sleep(self._over_at + self._least_s - time.monotonic())
         self._news.clear()
         self._over_at = time.monotonic()
 
@@ -58,7 +53,7 @@ class JobNews:
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._listener = Listener(database, CHANNEL, self._heard)
         self._watches: dict[str, set[Watch]] = {}
 
     @contextmanager
@@ -76,29 +71,8 @@ class JobNews:
 
     async def run(self) -> None:
         """Listen, for ever."""
-        while True:
-            try:
-                await self._listen()
-            except (StoreUnavailable, asyncpg.PostgresError) as error:  # a standby refuses to
-                logger.info("no news of jobs: %s", error)
-            await asyncio.sleep(DEAF_S)
+        await self._listener.run()
 
-    async def _listen(self) -> None:
-        """Until the connection ends. Raises StoreUnavailable, asyncpg.PostgresError."""
-        ended = asyncio.Event()
-        async with self._database.connection() as connection:
-            connection.add_termination_listener(lambda _: ended.set())
-            await connection.add_listener(CHANNEL, self._heard)
-            try:
-                while True:
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(ASK_S):
-                            await ended.wait()
-                    await connection.execute("SELECT 1")  # raises when it has gone without a word
-            finally:
-                with suppress(asyncpg.InterfaceError):  # it has ended
-                    connection.terminate()
-
-    def _heard(self, connection: Any, pid: int, channel: str, job_id: object) -> None:
-        for watch in self._watches.get(str(job_id), ()):
+    def _heard(self, job_id: str) -> None:
+        for watch in self._watches.get(job_id, ()):
             watch.tell()

@@ -1,8 +1,9 @@
 """Jobs: work that outlives the request that asked for it, one row each.
 
 Place in the path: written by the gateway when a job is asked for, and by the jobs application
-while it runs. It holds what tenants may see; what is needed to go on after a crash is the durable
-engine's (`graphs.jobs`). A job that has ended never changes again, unless its tenant resumes it.
+while it runs. It holds what tenants may see, and whether a job waits for a place
+(`auth.waiting_jobs`); what is needed to go on after a crash is the durable engine's
+(`graphs.jobs`). A job that has ended never changes again, unless its tenant resumes it.
 """
 
 import hashlib
@@ -86,16 +87,21 @@ class JobBook:
         model: str | None = None,
         expires_at: datetime | None = None,
         once: str | None = None,
+        *,
+        waiting: bool = True,
     ) -> Job:
         """A new job of `principal`, queued. Its id begins with `prefix`.
 
         Args:
             once: names it among the tenant's jobs: asked for again under that name, it is the job
                 that is there.
+            waiting: False for one that is to be handed over later (`hand_over`).
         """
         own = secrets.token_hex(ID_BYTES) if once is None else _named(principal.tenant_id, once)
         owner = (principal.tenant_id, principal.key_id, principal.user_id)
-        return await self._add(f"{prefix}{own}", owner, kind, request, model, expires_at)
+        return await self._add(
+            f"{prefix}{own}", owner, kind, request, model, expires_at, waiting=waiting
+        )
 
     async def follow(self, job: Job, kind: str, job_id: str, request: dict[str, Any]) -> Job:
         """A job that another one leads to, of the same caller. Twice the same id is one."""
@@ -110,12 +116,14 @@ class JobBook:
         request: dict[str, Any],
         model: str | None = None,
         expires_at: datetime | None = None,
+        *,
+        waiting: bool = True,
     ) -> Job:
         tenant_id, key_id, user_id = owner
         row = await self._database.of(tenant_id).row(
             "INSERT INTO jobs"
-            " (id, tenant_id, api_key_id, user_id, kind, model, request, expires_at)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+            " (id, tenant_id, api_key_id, user_id, kind, model, request, expires_at, waiting)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
             " ON CONFLICT (id) DO UPDATE SET id = excluded.id RETURNING *",
             job_id,
             tenant_id,
@@ -125,8 +133,18 @@ class JobBook:
             model,
             _kept(request),
             expires_at,
+            waiting,
         )
         return job_of(row)
+
+    async def hand_over(self, job: Job) -> None:
+        """Have one run that was added or reopened, when there is a place. Twice is once."""
+        await self._database.of(job.tenant_id).execute(
+            "UPDATE jobs SET waiting = true WHERE id = $1 AND tenant_id = $2"
+            " AND status = 'queued' AND NOT waiting",
+            job.id,
+            job.tenant_id,
+        )
 
     async def begun(self, tenant_id: str, kind: str, prefix: str, once: str) -> Job | None:
         """The job that is there under a name (see `add`), if one is."""
@@ -190,7 +208,8 @@ class JobBook:
     async def begin(self, job_id: str) -> Job:
         """Mark as running; harmless when it runs again after a crash."""
         row = await self._database.row(
-            "UPDATE jobs SET status = 'in_progress', started_at = coalesce(started_at, now())"
+            "UPDATE jobs SET status = 'in_progress', waiting = false,"
+            " started_at = coalesce(started_at, now())"
             " WHERE id = $1 AND status IN ('queued', 'in_progress') RETURNING *",
             job_id,
         )
@@ -210,7 +229,8 @@ class JobBook:
         """The end, when all went well."""
         await self._database.execute(
             "UPDATE jobs SET status = 'completed', progress = 1, ended_at = now(),"
-            " result = result || $2::jsonb WHERE id = $1 AND status IN ('queued', 'in_progress')",
+            " waiting = false, result = result || $2::jsonb"
+            " WHERE id = $1 AND status IN ('queued', 'in_progress')",
             job_id,
             orjson.dumps(result).decode(),
         )
@@ -219,7 +239,8 @@ class JobBook:
         """The end, when something went wrong."""
         await self._database.execute(
             "UPDATE jobs SET status = 'failed', ended_at = now(), error_code = $2,"
-            " error_message = $3 WHERE id = $1 AND status IN ('queued', 'in_progress')",
+            " waiting = false, error_message = $3"
+            " WHERE id = $1 AND status IN ('queued', 'in_progress')",
             job_id,
             code,
             message.replace("\0", ""),
@@ -228,8 +249,9 @@ class JobBook:
     async def cancel(self, tenant_id: str, kind: str, job_id: str) -> Job:
         """The end, because its tenant wants it. Raises NotFound, Conflict for one that ended."""
         row = await self._database.of(tenant_id).row(
-            "UPDATE jobs SET status = 'cancelled', ended_at = now() WHERE id = $1"
-            " AND tenant_id = $2 AND kind = $3 AND status IN ('queued', 'in_progress') RETURNING *",
+            "UPDATE jobs SET status = 'cancelled', ended_at = now(), waiting = false"
+            " WHERE id = $1 AND tenant_id = $2 AND kind = $3"
+            " AND status IN ('queued', 'in_progress') RETURNING *",
             known_id(job_id),
             tenant_id,
             kind,
@@ -244,8 +266,8 @@ class JobBook:
     async def reopen(
         self, principal: Principal, kind: str, job_id: str, expires_at: datetime
     ) -> Job:
-        """Queue a job again that failed or was cancelled, on the rights of whoever asks. Steps of a
-        run that did not complete run again.
+        """Queue a job again that failed or was cancelled, on the rights of whoever asks. It is to
+        be handed over (`hand_over`). Steps of a run that did not complete run again.
 
         Raises NotFound, Conflict for one that is under way or completed.
         """

@@ -38,14 +38,14 @@ DUE = """
         SELECT id FROM jobs WHERE id IN (SELECT id FROM waiting WHERE nth <= $2)
         AND try_at <= $1 LIMIT $3 FOR UPDATE SKIP LOCKED
     )
-    UPDATE jobs SET status = 'queued', ended_at = NULL, error_code = NULL, error_message = NULL,
-        try_at = NULL, result = result || jsonb_build_object(
+    UPDATE jobs SET status = 'queued', waiting = true, ended_at = NULL, error_code = NULL,
+        error_message = NULL, try_at = NULL, result = result || jsonb_build_object(
         'resumed', coalesce((result ->> 'resumed')::int, 0) + 1)
     FROM due WHERE jobs.id = due.id RETURNING jobs.*
 """
 AGAIN = """
-    UPDATE jobs SET status = 'queued', ended_at = NULL, error_code = NULL, error_message = NULL,
-        try_at = NULL, result = result || jsonb_build_object(
+    UPDATE jobs SET status = 'queued', waiting = true, ended_at = NULL, error_code = NULL,
+        error_message = NULL, try_at = NULL, result = result || jsonb_build_object(
         'resumed', coalesce((result ->> 'resumed')::int, 0) + 1,
         'first', coalesce((result ->> 'resumed')::int, 0) + 1)
     WHERE id = $1 AND tenant_id = $2 AND kind = 'webhook' AND status IN ('completed', 'failed')
@@ -68,11 +68,11 @@ class WebhookTries:
         )
 
     async def due(self, now: datetime) -> list[Job]:
-        """Those of all tenants whose time has come, queued again: whoever asks hands them over."""
+        """Those of all tenants whose time has come: they wait for a place again."""
         return [job_of(row) for row in await self._database.fetch(DUE, now, EACH, BATCH)]
 
     async def again(self, tenant_id: str, job_id: str) -> Job:
-        """One that was delivered or not, queued again as if it had never been tried.
+        """One that was delivered or not, waiting again as if it had never been tried.
 
         Raises Conflict: it is being tried at this moment.
         """

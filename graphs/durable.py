@@ -7,34 +7,33 @@ tenants see is `auth.jobs`'s. It knows neither models nor callers.
 
 import asyncio
 import logging
-import threading
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, ParamSpec, TypeVar
 
-from dbos import DBOS, DBOSConfig, error
-from dbos._queue import queue_worker_thread
+from dbos import DBOS, DBOSConfig, SetWorkflowID, error
 from pydantic import SecretStr
 
-from auth.jobs import JobBook
+from auth.jobs import Job, JobBook
 from core.errors import CarillonError, ModelUnavailable, NotFound, Unavailable
-from graphs.alarm import Alarm
-from graphs.job_queue import NAME, VERSION, WORKFLOW, queue_of
+from graphs.executions import NAME
 from graphs.patience import patiently
 from ingress.job_kind import JobKind, Outcome
 
 P = ParamSpec("P")
 T = TypeVar("T")
 logger = logging.getLogger("ray.serve")
+WORKFLOW = "job"
+VERSION = "1"
+"""Of the workflow here: executions of another version wait for a process that has it."""
 EXECUTOR = "jobs"
 """One name for all processes that ever run jobs: a new one takes over what an old one left."""
 RECOVERIES = 100
 ATTEMPTS = 8
 FIRST_RETRY_S = 1.0
-POLL_S = 1.0
-"""Between looks for jobs that nobody rang for: each costs an idle machine something."""
-GONE_S = 0.05
-"""After its last step a job has left its place to one that waits."""
+MESSAGES_S = 1.0
+"""Between looks for messages between workflows, which jobs have none of: the default wakes a thread
+a hundred times a second."""
 
 
 class Durable:
@@ -43,15 +42,18 @@ class Durable:
     Args:
         database_url: PostgreSQL's; DBOS makes its own schema there.
         kinds: by name.
-        concurrency: how many jobs of each kind at once; one tenant has at most half of them.
     """
 
+    freed: Callable[[], None]
+    """Called when a job has left its place to one that waits."""
+
     def __init__(
-        self, database_url: SecretStr, book: JobBook, kinds: Mapping[str, JobKind], concurrency: int
+        self, database_url: SecretStr, book: JobBook, kinds: Mapping[str, JobKind]
     ) -> None:
         self._book = book
         self._kinds = kinds
-        self._concurrency = concurrency
+        self.freed = lambda: None
+        self._running: dict[str, str] = {}
         # Stores and handles belong to this loop; DBOS has a loop of its own.
         self._loop = asyncio.get_running_loop()
         config: DBOSConfig = {
@@ -61,69 +63,63 @@ class Durable:
             "executor_id": EXECUTOR,
             "log_level": "WARNING",
             "enable_otlp": False,
-            # Of messages between workflows, which jobs have none of: the default wakes a thread a
-            # hundred times a second.
-            "notification_coalesce_sec": POLL_S,
+            "notification_coalesce_sec": MESSAGES_S,
             # It tries again by itself when a connection has gone: asking each one before each use
             # is a round trip more for every step.
             "db_engine_kwargs": {"pool_pre_ping": False},
         }
         self._dbos = DBOS(config=config)
-        DBOS.listen_queues([])  # its own workers could not be woken
-        self._alarms = {kind: Alarm() for kind in kinds}
-        self._workers: list[threading.Thread] = []
-        self._declare()
+        DBOS.listen_queues([])  # jobs wait in their rows
+        self._job = self._declared()
+
+    @property
+    def running(self) -> Mapping[str, str]:
+        """Executions whose work is under way here, and the jobs they are of."""
+        return self._running
 
     async def launch(self) -> None:
-        """Begin to run jobs: those that a dead process left first."""
+        """Go on with what a dead process left."""
         await asyncio.to_thread(DBOS.launch)
-        for kind, alarm in self._alarms.items():
-            queue = await asyncio.to_thread(
-                DBOS.register_queue,
-                queue_of(kind),
-                worker_concurrency=self._concurrency,
-                partition_worker_concurrency=max(1, self._concurrency // 2),
-                polling_interval_sec=POLL_S,
-            )
-            worker = threading.Thread(
-                target=queue_worker_thread,
-                args=(alarm, self._dbos, queue),
-                name=f"look-{queue.name}",
-                daemon=True,
-            )
-            worker.start()
-            self._workers.append(worker)
 
-    def check_health(self) -> None:
-        """Raises when a worker has died: jobs of its kind would wait for ever."""
-        for worker in self._workers:
-            if not worker.is_alive():
-                raise RuntimeError(f"{worker.name} ended")
+    async def start(self, job: Job) -> None:
+        """Begin, or go on with, one that was claimed; what is begun by then is left to whoever has
+        it. Returns when its execution is kept.
 
-    def look(self, kind: str) -> None:
-        """Look for jobs of a kind now: one was handed over, or there is room again."""
-        if kind in self._alarms:
-            self._alarms[kind].ring()
+        Raises SQLAlchemyError, OSError when PostgreSQL does not answer.
+        """
+        with SetWorkflowID(job.execution):
+            await DBOS.start_workflow_async(self._job, job.id)
 
     async def stop(self) -> None:
         """Cease, leaving what runs to whoever comes next."""
-        for alarm in self._alarms.values():
-            alarm.set()
         await asyncio.to_thread(DBOS.destroy)
 
-    def _declare(self) -> None:
+    def _declared(self) -> Callable[[str], Coroutine[Any, Any, None]]:
         begin, piece = self._step("begin", self._begin), self._step("piece", self._piece)
         finish, ended = self._step("finish", self._finish), self._step("ended", self._ended)
         fail = self._step("fail", self._book.fail)
 
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=RECOVERIES)
         async def job(job_id: str) -> None:
-            try:
-                if count := await begin(job_id):
-                    await finish(job_id, [await piece(job_id, index) for index in range(count)])
-            except Exception as fault:  # noqa: BLE001  # a job's caller must not wait for ever
-                await fail(job_id, *_told(fault, job_id))
+            with self._runs(str(DBOS.workflow_id), job_id):
+                try:
+                    if count := await begin(job_id):
+                        await finish(job_id, [await piece(job_id, index) for index in range(count)])
+                except Exception as fault:  # noqa: BLE001  # a job's caller must not wait for ever
+                    await fail(job_id, *_told(fault, job_id))
             await ended(job_id)
+
+        return job
+
+    @contextmanager
+    def _runs(self, execution: str, job_id: str) -> Iterator[None]:
+        """Its work is under way, inside; then it has left its place."""
+        self._running[execution] = job_id
+        try:
+            yield
+        finally:
+            self._running.pop(execution, None)
+            self._loop.call_soon_threadsafe(self.freed)
 
     def _step(
         self, name: str, work: Callable[P, Coroutine[Any, Any, T]]
@@ -175,10 +171,13 @@ class Durable:
         with suppress(NotFound):  # deleted by now
             job = await self._book.read(job_id)
             await self._kinds[job.kind].ended(job)
-            self._loop.call_later(GONE_S, self.look, job.kind)
 
     async def _here(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run in the loop that owns the stores; cancelled there when cancelled here."""
+        """Run in the loop that owns the stores; cancelled there when cancelled here. DBOS goes on
+        with what a dead process left in a loop of its own.
+        """
+        if asyncio.get_running_loop() is self._loop:
+            return await work
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
 

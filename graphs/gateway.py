@@ -38,13 +38,10 @@ from core.model import Frozen, ModelCard
 from core.settings import parse
 from graphs.gathered_writes import gather_writes
 from graphs.governed import Governed, GovernedArgs
-from graphs.job_bell import JobBell
-from graphs.job_queue import DurableQueue
 from graphs.scaling import published
 from ingress.application import Application, starting
 from ingress.catalog import Catalog
 from ingress.fetch import MediaFetcher
-from ingress.handover import Handover
 from ingress.idempotency import Idempotency
 from ingress.realtime.places import Places
 from ingress.realtime.settings import RealtimeSettings
@@ -122,7 +119,6 @@ class Gateway:
             apps=AppBook(governed.database),
             jobs=JobBook(governed.database),
             news=news,
-            queue=Handover(DurableQueue(url, JobBell().ring)),
             steps=StepBook(governed.database),
             promises=governed.promises,
             webhooks=WebhookSigner(governed.pepper),

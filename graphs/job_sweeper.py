@@ -1,21 +1,22 @@
 """The sweeper of jobs: what a job's row says and what the durable engine does are made to agree.
 
-Place in the path: beside the jobs application, one task. Rows and the queue are written one after
-the other, so whoever dies between the two leaves a job that nothing runs, or one that was cancelled
-and goes on. It hands the first over and stops the second, and has those told who asked to hear of
-its end. All of that is harmless when it was done before. It runs no jobs.
+Place in the path: beside the jobs application, one task. A job's row and its execution are written
+one after the other, so whoever dies between the two leaves a job that nothing runs, or one that was
+cancelled and goes on. It has the first wait again and stops the second, and has those told who
+asked to hear of its end. All of that is harmless when it was done before. It runs no jobs.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 from auth.job_executions import Execution, JobExecutions
 from auth.jobs import Job, JobBook
+from auth.waiting_jobs import WaitingJobs
 from core.errors import CarillonError, NotFound
-from ingress.job_kind import JobKind, JobQueue
+from graphs.executions import Executions
+from ingress.job_kind import JobKind
 
 PAUSE_S = 30.0
 PAGE = 500
@@ -25,12 +26,6 @@ OVERLAP = timedelta(minutes=5)
 """Of sweeps: a statement under way during one is seen by the next."""
 LOST = "the job stopped without an end"
 logger = logging.getLogger("ray.serve")
-
-
-class SweptQueue(JobQueue, Protocol):
-    """A queue that can be asked what it knows. See `graphs.job_queue`."""
-
-    async def known(self, executions: Collection[str]) -> Mapping[str, bool]: ...
 
 
 class JobSweeper:
@@ -43,16 +38,18 @@ class JobSweeper:
 
     def __init__(
         self,
-        executions: JobExecutions,
+        wanted: JobExecutions,
+        executions: Executions,
         book: JobBook,
-        queue: SweptQueue,
+        waiting: WaitingJobs,
         kinds: Mapping[str, JobKind],
         pause_s: float = PAUSE_S,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._wanted = wanted
         self._executions = executions
         self._book = book
-        self._queue = queue
+        self._waiting = waiting
         self._kinds = kinds
         self._pause_s = pause_s
         self._now = now
@@ -69,8 +66,9 @@ class JobSweeper:
             await asyncio.sleep(self._pause_s)
 
     async def sweep(self) -> None:
-        """One sweep. What looks lost is only mended if it did before: its hand-over may be under
-        way. Raises StoreUnavailable.
+        """One sweep. What looks lost is only mended if it did before: it may be about to begin.
+
+        Raises StoreUnavailable.
         """
         suspected: set[str] = set()
         async for execution, has_ended in self._lost():
@@ -84,8 +82,8 @@ class JobSweeper:
     async def _lost(self) -> AsyncGenerator[tuple[Execution, bool], None]:
         """Executions that nothing works on; True for those that ended without their job's row."""
         after = ""
-        while page := await self._executions.under_way(after, PAGE):
-            known = await self._queue.known([execution.name for execution in page])
+        while page := await self._wanted.under_way(after, PAGE):
+            known = await self._executions.known([execution.name for execution in page])
             for execution in page:
                 if not known.get(execution.name, False):
                     yield execution, execution.name in known
@@ -100,7 +98,7 @@ class JobSweeper:
             return  # it ended, or was resumed, this moment
         logger.warning("job %s had been lost", job.id)
         if not has_ended:
-            await self._queue.enqueue(job)
+            await self._waiting.put_back(job)
             return
         await self._book.fail(job.id, CarillonError.code, LOST)
         await self._tell(await self._book.read(job.id))
@@ -108,11 +106,11 @@ class JobSweeper:
     async def _stop_cancelled(self) -> None:
         began = self._now()
         since, after = self._since, ""
-        while page := await self._executions.cancelled(since, after, PAGE):
-            known = await self._queue.known([job.execution for job in page])
+        while page := await self._wanted.cancelled(since, after, PAGE):
+            known = await self._executions.known([job.execution for job in page])
             for job in page:
                 if known.get(job.execution):
-                    await self._queue.cancel(job)
+                    await self._executions.cancel(job.execution)
                 await self._tell(job)
             since, after = page[-1].ended_at or since, page[-1].id
         self._since = began - OVERLAP

@@ -2,8 +2,8 @@
 
 Place in the path: beside the gateway. Each call that a job makes goes through the same request
 path, on the rights, limits and budget of the key that asked for it. It also sweeps media that have
-expired, runs that are old, and jobs that were lost between their row and the queue. It has no HTTP
-route.
+expired, runs that are old, and jobs that were lost between their row and their execution. It has no
+HTTP route.
 """
 
 import asyncio
@@ -13,22 +13,26 @@ from pydantic import Field
 from ray import serve
 from ray.serve import Application
 
+from auth.database import Database
 from auth.directory import Directory
 from auth.documents import DocumentBook
 from auth.files import FileBook
 from auth.job_executions import JobExecutions
 from auth.jobs import JobBook
+from auth.listening import Listener
 from auth.old_runs import OldRuns
 from auth.principal import Principal
+from auth.waiting_jobs import WORK, WaitingJobs
 from auth.webhook_tries import WebhookTries
 from auth.webhooks import WebhookSigner
 from auth.workflow_steps import StepBook
 from core.settings import parse
 from graphs.batches import Batches
 from graphs.durable import Durable
+from graphs.executions import Executions
 from graphs.gateway import GatewayConfig
 from graphs.governed import Governed, GovernedArgs
-from graphs.job_queue import DurableQueue
+from graphs.job_starter import JobStarter
 from graphs.job_sweeper import JobSweeper
 from graphs.orchestrator.versions import Versions
 from graphs.orchestrator.workflows import Workflows
@@ -103,7 +107,6 @@ class Jobs:
         )
         self.videos = Videos(path, book, governed.media, governed.admission, governed.readiness)
         url = args.stores.database_url.resolve()
-        queue = DurableQueue(url, self._ring)
         self.workflows = Workflows(
             path,
             book,
@@ -111,7 +114,6 @@ class Jobs:
             governed.media,
             governed.admission,
             governed.promises,
-            queue,
             Versions(DocumentBook(governed.database)),
         )
         tries = WebhookTries(governed.database)
@@ -121,14 +123,23 @@ class Jobs:
             "workflow": self.workflows,
             "webhook": Webhooks(args.webhooks, book, tries, WebhookSigner(governed.pepper)),
         }
-        self.durable = Durable(url, book, kinds, args.concurrency)
-        sweeper = MediaSweeper(governed.media)
-        jobs = JobSweeper(JobExecutions(governed.database), book, queue, kinds)
+        waiting = WaitingJobs(governed.database, args.concurrency)
+        wanted, executions = JobExecutions(governed.database), Executions(url)
+        self.durable = Durable(url, book, kinds)
+        starter = JobStarter(waiting, wanted, self.durable, executions, kinds)
+        heard = Database(url, args.stores.timeout_s, connections=1)
+        self._beside = (
+            starter,
+            Listener(heard, WORK, lambda _: starter.look()),
+            JobSweeper(wanted, executions, book, waiting, kinds),
+            WebhookRetries(tries),
+        )
+        sweepers = (
+            MediaSweeper(governed.media),
+            RunRetention(OldRuns(governed.database, governed.plans)),
+        )
         loop = asyncio.get_running_loop()
-        retention = RunRetention(OldRuns(governed.database, governed.plans))
-        retries = WebhookRetries(tries, queue)
-        sweeping = [loop.create_task(each.run()) for each in (sweeper, jobs, retention, retries)]
-        self._background = [*governed.start(), *sweeping]
+        self._background = [*governed.start(), *(loop.create_task(each.run()) for each in sweepers)]
         self._launched = False
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
@@ -139,17 +150,11 @@ class Jobs:
         if not self._launched:
             self._launched = True
             await self.durable.launch()
-
-    async def look(self, kind: str) -> None:
-        """Look for jobs of a kind now. Called by gateways; see `graphs.job_bell`."""
-        self._ring(kind)
-
-    def _ring(self, kind: str) -> None:
-        self.durable.look(kind)
+            loop = asyncio.get_running_loop()
+            self._background += [loop.create_task(each.run()) for each in self._beside]
 
     def check_health(self) -> None:
         """Raises when a background task has died, so that Serve replaces this replica."""
-        self.durable.check_health()
         for task in self._background:
             if task.done():
                 raise RuntimeError("a task of the jobs application ended") from task.exception()

@@ -1,7 +1,7 @@
-"""Retries of webhooks: those whose time has come are handed over again.
+"""Retries of webhooks: those whose time has come wait for a place again.
 
-Place in the path: beside it, one task in the jobs application; several do no harm. What is queued
-in its row and not handed over is found by `graphs.job_sweeper`. It sends nothing.
+Place in the path: beside it, one task in the jobs application; several do no harm. It sends
+nothing.
 """
 
 import asyncio
@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 
 from auth.webhook_tries import WebhookTries
 from core.errors import CarillonError
-from ingress.job_kind import JobQueue
 
 PAUSE_S = 5.0
 logger = logging.getLogger("ray.serve")
@@ -27,12 +26,10 @@ class WebhookRetries:
     def __init__(
         self,
         tries: WebhookTries,
-        queue: JobQueue,
         pause_s: float = PAUSE_S,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._tries = tries
-        self._queue = queue
         self._pause_s = pause_s
         self._now = now
 
@@ -46,8 +43,5 @@ class WebhookRetries:
             await asyncio.sleep(self._pause_s)
 
     async def sweep(self) -> int:
-        """One look; how many were handed over. Raises StoreUnavailable."""
-        due = await self._tries.due(self._now())
-        for job in due:
-            await self._queue.enqueue(job)
-        return len(due)
+        """One look; how many will be sent again. Raises StoreUnavailable."""
+        return len(await self._tries.due(self._now()))

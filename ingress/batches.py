@@ -18,7 +18,6 @@ from ingress.batch_endpoints import OPERATIONS
 from ingress.endpoint import Endpoint
 from ingress.exchange import Exchange
 from ingress.files import listing
-from ingress.job_kind import JobQueue
 from ingress.media.origin import origin_of
 from ingress.paging import Page, page_of
 from ingress.path import RequestPath
@@ -51,11 +50,10 @@ class BatchRequest(BaseModel):
 class BatchEndpoints:
     """Handlers."""
 
-    def __init__(self, path: RequestPath, files: FileBook, book: JobBook, queue: JobQueue) -> None:
+    def __init__(self, path: RequestPath, files: FileBook, book: JobBook) -> None:
         self._path = path
         self._files = files
         self._book = book
-        self._queue = queue
 
     def endpoints(self) -> list[Endpoint]:
         cancel = "/v1/batches/{batch_id}/cancel"
@@ -85,7 +83,6 @@ class BatchEndpoints:
             expires_at=datetime.now(UTC) + WINDOW,
             once=exchange.next_once(),
         )
-        await self._queue.enqueue(job)
         return json_response(batch_object(job))
 
     async def list(self, exchange: Exchange) -> Response:
@@ -106,7 +103,6 @@ class BatchEndpoints:
         principal = await self._path.authorize(exchange.key, Scope.INFERENCE)
         name = exchange.http.path_params["batch_id"]
         job = await self._book.cancel(principal.tenant_id, KIND, name)
-        await self._queue.cancel(job)
         return json_response(batch_object(job))
 
 

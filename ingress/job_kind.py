@@ -36,15 +36,3 @@ class JobKind(Protocol):
     async def ended(self, job: Job) -> None:
         """Its row says that it completed, failed or was cancelled. Said more than once at times."""
         ...
-
-
-class JobQueue(Protocol):
-    """Where jobs are handed over. Raises StoreUnavailable."""
-
-    async def enqueue(self, job: Job) -> None:
-        """Have it run, even if nothing runs jobs at this moment. Twice is once."""
-        ...
-
-    async def cancel(self, job: Job) -> None:
-        """Stop it where it is."""
-        ...

@@ -50,7 +50,6 @@ from ingress.health import Health
 from ingress.idempotency import Idempotency
 from ingress.image_workflows import ImageWorkflows
 from ingress.images import Images
-from ingress.job_kind import JobQueue
 from ingress.market import MarketEndpoints
 from ingress.media.delivery import Delivery
 from ingress.media.library import Library
@@ -120,7 +119,6 @@ class Services:
     apps: AppBook
     jobs: JobBook
     news: JobNews
-    queue: JobQueue
     steps: StepBook
     """Those of workflows."""
     promises: Promises
@@ -208,7 +206,7 @@ def _parts(catalog: Catalog, services: Services) -> Iterator[Part]:
     yield Delivery(services.media)
     yield Library(path, services.media, services.upload_bytes)
     yield Files(path, services.files, services.media)
-    yield BatchEndpoints(path, services.files, services.jobs, services.queue)
+    yield BatchEndpoints(path, services.files, services.jobs)
     yield from _workflows(path, catalog, services)
     yield ClusterEndpoints(path, catalog, services.readiness, services.decisions)
     yield Aliases(path, catalog, openai, accounts, usage, administration)
@@ -246,7 +244,6 @@ def _workflows(path: RequestPath, catalog: Catalog, services: Services) -> Itera
         catalog,
         book,
         steps,
-        services.queue,
         media,
         headroom,
         admission,
@@ -274,7 +271,7 @@ def _rag(path: RequestPath, catalog: Catalog, services: Services) -> Iterator[Pa
 
 def _videos(path: RequestPath, catalog: Catalog, services: Services) -> Iterator[Part]:
     headroom = Headroom(services.admission, services.limits, services.prices)
-    jobs = VideoJobs(catalog, services.jobs, services.queue, services.media, headroom)
+    jobs = VideoJobs(catalog, services.jobs, services.media, headroom)
     forms = VideoForms(services.files, services.media, services.remote)
     yield VideoEndpoints(path, services.jobs, services.news, services.media, jobs, forms)
     yield VideoAliases(path, jobs)

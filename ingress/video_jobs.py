@@ -19,7 +19,6 @@ from ingress.call import CachePolicy
 from ingress.catalog import Catalog, ServedModel
 from ingress.exchange import validate
 from ingress.headroom import Headroom
-from ingress.job_kind import JobQueue
 from ingress.media.store import MediaStore
 from ingress.video_answers import KIND
 
@@ -39,13 +38,11 @@ class VideoJobs:
         self,
         catalog: Catalog,
         book: JobBook,
-        queue: JobQueue,
         media: MediaStore,
         headroom: Headroom,
     ) -> None:
         self._catalog = catalog
         self._book = book
-        self._queue = queue
         self._media = media
         self._headroom = headroom
 
@@ -85,11 +82,9 @@ class VideoJobs:
             "cache": [cache.read, cache.write],
         }
         ends = datetime.now(UTC) + PATIENCE
-        job = await self._book.add(
+        return await self._book.add(
             principal, KIND, "video_", written, model.card.id, expires_at=ends, once=once
         )
-        await self._queue.enqueue(job)
-        return job
 
     async def remix(
         self,
@@ -114,9 +109,7 @@ class VideoJobs:
 
     async def cancel(self, principal: Principal, video_id: str) -> Job:
         """Stop it where it is. Raises NotFound, Conflict for one that ended."""
-        job = await self._book.cancel(principal.tenant_id, KIND, video_id)
-        await self._queue.cancel(job)
-        return job
+        return await self._book.cancel(principal.tenant_id, KIND, video_id)
 
     async def delete(self, job: Job) -> None:
         """Forget it, its files and its first picture. Raises Conflict for one that runs."""

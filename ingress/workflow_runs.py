@@ -6,6 +6,7 @@ before it is written down and handed over as a job; its calls take the request p
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,14 @@ from auth.jobs import Job, JobBook, JobStatus
 from auth.principal import Principal
 from auth.webhook_tries import WebhookTries
 from auth.workflow_steps import StepBook
-from core.errors import CarillonError, Conflict, InvalidRequest, LimitReached, NotFound
+from core.errors import (
+    CarillonError,
+    Conflict,
+    InvalidRequest,
+    LimitReached,
+    NotFound,
+    StoreUnavailable,
+)
 from core.plain import checked
 from core.workflow import Workflow
 from core.workflow_order import place_of, references_at
@@ -24,7 +32,6 @@ from ingress.call import CachePolicy
 from ingress.catalog import Catalog
 from ingress.exchange import validate
 from ingress.headroom import Headroom
-from ingress.job_kind import JobQueue
 from ingress.media.naming import HASH
 from ingress.media.store import MediaStore
 from ingress.outbound import fetchable
@@ -44,6 +51,7 @@ PROMISE_S = (PATIENCE + timedelta(hours=1)).total_seconds()
 MOST_UNFINISHED = 200
 """Runs of one tenant that have not ended."""
 RETRY_S = 10.0
+logger = logging.getLogger("ray.serve")
 
 
 class WorkflowRuns:
@@ -55,7 +63,6 @@ class WorkflowRuns:
         catalog: Catalog,
         book: JobBook,
         steps: StepBook,
-        queue: JobQueue,
         media: MediaStore,
         headroom: Headroom,
         admission: RunAdmission,
@@ -65,7 +72,6 @@ class WorkflowRuns:
         self._catalog = catalog
         self._book = book
         self._steps = steps
-        self._queue = queue
         self._media = media
         self._recordings = Recordings(media)
         self._headroom = headroom
@@ -111,7 +117,7 @@ class WorkflowRuns:
         if once is not None:
             before = await self._book.begun(principal.tenant_id, KIND, PREFIX, once)
             if before is not None:  # it may not have been handed over
-                await self._queue.enqueue(before)
+                await self._hand_over(before)
                 return before
         plan = await self.plan(principal, document)
         left = steps_left(plan)
@@ -120,9 +126,11 @@ class WorkflowRuns:
             raise LimitReached(f"{MOST_UNFINISHED} runs are under way already", None, RETRY_S)
         ends = datetime.now(UTC) + PATIENCE
         request = written(plan, cache) | ({} if repeats is None else {"repeats": repeats})
-        job = await self._book.add(principal, KIND, PREFIX, request, expires_at=ends, once=once)
+        job = await self._book.add(
+            principal, KIND, PREFIX, request, expires_at=ends, once=once, waiting=False
+        )
         await self._admit_or_drop(principal, left, job)
-        await self._queue.enqueue(job)
+        await self._hand_over(job)
         return job
 
     async def again(
@@ -151,10 +159,9 @@ class WorkflowRuns:
     async def cancel(self, principal: Principal, run_id: str) -> Job:
         """Stop it where it is. Raises NotFound, Conflict for one that ended."""
         job = await self._book.cancel(principal.tenant_id, KIND, run_id)
-        await self._queue.cancel(job)
         await self._admission.end(job)
         if "webhook" in job.request["workflow"]:  # of one end there is one, however often
-            await self._queue.enqueue(await followed_by_webhook(self._book, job))
+            await followed_by_webhook(self._book, job)
         return job
 
     async def resume(self, principal: Principal, run_id: str) -> Job:
@@ -172,7 +179,7 @@ class WorkflowRuns:
         ends = datetime.now(UTC) + PATIENCE
         job = await self._book.reopen(principal, KIND, run_id, ends)
         await self._admit_or_fail(principal, left, job)
-        await self._queue.enqueue(job)
+        await self._hand_over(job)
         return job
 
     async def webhook(self, run: Job) -> Job | None:
@@ -195,10 +202,9 @@ class WorkflowRuns:
             raise Conflict("the run has not ended: there is nothing to tell yet")
         hook = await self.webhook(run)
         if hook is None:
-            hook = await followed_by_webhook(self._book, run)
+            await followed_by_webhook(self._book, run)
         else:
-            hook = await self._tries.again(run.tenant_id, hook.id)
-        await self._queue.enqueue(hook)
+            await self._tries.again(run.tenant_id, hook.id)
         return run
 
     async def delete(self, principal: Principal, run_id: str) -> None:
@@ -228,6 +234,15 @@ class WorkflowRuns:
         except CarillonError as error:
             await self._book.fail(job.id, error.code, error.message)
             raise
+
+    async def _hand_over(self, job: Job) -> None:
+        """Have it run. Its row is a promise by now: should the last word of it fail, the sweeper
+        finds it within a minute, and a 503 would have the caller ask for the same work twice.
+        """
+        try:
+            await self._book.hand_over(job)
+        except StoreUnavailable as error:
+            logger.warning("run %s waits for the sweeper: %s", job.id, error)
 
     def _usual(self, principal: Principal) -> Any:
         return partial(self._path.reserved, principal)

@@ -27,7 +27,7 @@ from graphs.orchestrator.values import Values
 from graphs.orchestrator.versions import Versions
 from ingress.catalog import Catalog
 from ingress.exchange import validate
-from ingress.job_kind import JobQueue, Outcome
+from ingress.job_kind import Outcome
 from ingress.media.store import MediaStore
 from ingress.path import RequestPath
 from ingress.workflow_plan import Plan, planned
@@ -52,7 +52,6 @@ class Workflows:
         media: MediaStore,
         admission: Admission,
         promises: Promises,
-        queue: JobQueue,
         versions: Versions,
     ) -> None:
         self.catalog = Catalog([])
@@ -60,7 +59,6 @@ class Workflows:
         self._steps = steps
         self._media = media
         self._promises = promises
-        self._queue = queue
         self._outputs = Outputs(media)
         repeats = Repeats(steps, self._outputs, media)
         self._calls = StepCalls(path, admission, media, versions, repeats)
@@ -92,7 +90,7 @@ class Workflows:
             return
         await self._promises.end(job.execution)
         if "webhook" in job.request["workflow"]:
-            await self._queue.enqueue(await followed_by_webhook(self._book, job))
+            await followed_by_webhook(self._book, job)
 
     async def _run(self, job: Job) -> Outcome:
         plan = await self._planned(job)

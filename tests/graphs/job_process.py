@@ -1,6 +1,6 @@
 """A process that runs jobs, for tests that kill it: `python -m tests.graphs.job_process URL LOG`.
 
-With a third argument it looks for jobs that seldom (seconds), and when a line comes in besides.
+With a third argument it looks for jobs that seldom (seconds), and with a fourth it is deaf.
 
 Its jobs have as many pieces as their request says; each piece is a line in LOG. A piece may be
 told to take long, to fail for a while, or to fail for good.
@@ -8,15 +8,24 @@ told to take long, to fail for a while, or to fail for good.
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import SecretStr
 
-import graphs.durable
+import graphs.job_starter
 from auth.database import Database
+from auth.job_executions import JobExecutions
 from auth.jobs import Job, JobBook
+from auth.listening import Listener
+from auth.waiting_jobs import WORK, WaitingJobs
 from core.errors import InvalidRequest, ModelUnavailable
 from graphs.durable import Durable
+from graphs.executions import Executions
+from graphs.job_starter import JobStarter
+from ingress.job_kind import JobKind
+
+PLACES = 4
 
 
 class Counting:
@@ -66,20 +75,26 @@ class Whole(Counting):
     in_one = True
 
 
-async def main(url: str, log: Path) -> None:
-    book = JobBook(Database(SecretStr(url)))
-    kinds = {kind.name: kind(log) for kind in (Counting, Whole)}
-    durable = Durable(SecretStr(url), book, kinds, 4)
+async def running_jobs(
+    database: Database, url: SecretStr, kinds: Mapping[str, JobKind], places: int
+) -> JobStarter:
+    """What the jobs application does, for some kinds."""
+    durable = Durable(url, JobBook(database), kinds)
     await durable.launch()
+    waiting, wanted = WaitingJobs(database, places), JobExecutions(database)
+    return JobStarter(waiting, wanted, durable, Executions(url), kinds)
+
+
+async def main(url: SecretStr, log: Path, *, deaf: bool) -> None:
+    kinds = {kind.name: kind(log) for kind in (Counting, Whole)}
+    starter = await running_jobs(Database(url), url, kinds, PLACES)
+    listener = Listener(Database(url, connections=1), WORK, lambda _: starter.look())
+    running = [starter.run()] if deaf else [starter.run(), listener.run()]
     print("ready", flush=True)  # noqa: T201  # what the test waits for
-    while await asyncio.to_thread(sys.stdin.readline):
-        durable.check_health()
-        for name in kinds:
-            durable.look(name)
-    await asyncio.Event().wait()
+    await asyncio.gather(*running)
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 3:
-        graphs.durable.POLL_S = float(sys.argv[3])
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
+        graphs.job_starter.POLL_S = float(sys.argv[3])
+    asyncio.run(main(SecretStr(sys.argv[1]), Path(sys.argv[2]), deaf=len(sys.argv) > 4))

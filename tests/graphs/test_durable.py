@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import sys
-import threading
 import time
 from contextlib import asynccontextmanager
 
@@ -15,8 +14,6 @@ from auth.jobs import JobBook, JobStatus
 from auth.principal import Principal
 from core.errors import Conflict, NotFound
 from core.settings import ROOT
-from graphs.durable import Durable
-from graphs.job_queue import DurableQueue
 
 pytestmark = pytest.mark.timeout(120)
 PAUSE_S = 0.05
@@ -40,11 +37,6 @@ def book(database):
 
 
 @pytest.fixture
-def queue(database_url):
-    return DurableQueue(SecretStr(database_url))
-
-
-@pytest.fixture
 def log(tmp_path):
     path = tmp_path / "log"
     path.touch()
@@ -65,7 +57,6 @@ async def runner(url, log, *options):
         str(log),
         *options,
         cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
     try:
@@ -101,10 +92,8 @@ async def ended(book, job):
     return await book.read(job.id)
 
 
-async def added(book, queue, kind="counting", **request):
-    job = await book.add(principal(), kind, "job_", request)
-    await queue.enqueue(job)
-    return job
+async def added(book, kind="counting", tenant="jobs-1", **request):
+    return await book.add(principal(tenant), kind, "job_", request)
 
 
 def notes(log, job):
@@ -112,11 +101,8 @@ def notes(log, job):
     return [what for name, what in lines if name == job.id]
 
 
-async def test_a_job_runs_even_if_nobody_was_there_when_it_was_asked_for(
-    database_url, book, queue, log
-):
-    job = await added(book, queue, pieces=3)
-    await queue.enqueue(job)
+async def test_a_job_runs_even_if_nobody_was_there_when_it_was_asked_for(database_url, book, log):
+    job = await added(book, pieces=3)
     async with runner(database_url, log):
         end = await ended(book, job)
     assert end.status is JobStatus.COMPLETED
@@ -124,40 +110,40 @@ async def test_a_job_runs_even_if_nobody_was_there_when_it_was_asked_for(
     assert notes(log, job).count("plan") == 1
 
 
-async def test_whoever_hands_a_job_over_rings_and_it_begins_at_once(database_url, book, queue, log):
-    rung: list[str] = []
-    loud = DurableQueue(SecretStr(database_url), rung.append)
-    async with runner(database_url, log, "60") as process:
+async def test_a_job_begins_at_once_and_without_word_of_it_a_little_later(database_url, book, log):
+    async def took():
+        began = time.monotonic()
+        await ended(book, await added(book, pieces=1))
+        return time.monotonic() - began
 
-        async def took(hand_over):
-            began = time.monotonic()
-            job = await added(book, hand_over, pieces=1)
-            process.stdin.write(f"{rung.pop()}\n".encode())
-            await process.stdin.drain()
-            await ended(book, job)
-            return time.monotonic() - began
-
-        times = [await took(loud) for _ in range(3)]
-        await asyncio.sleep(0.5)  # those that ended had it look for others
-        silent = await added(book, queue, pieces=1)
-        await asyncio.sleep(1)
-        assert not (await book.read(silent.id)).status.is_final, "nobody rang"
-        await took(loud)
-        assert (await ended(book, silent)).status is JobStatus.COMPLETED, "whoever looks, sees all"
-    assert max(times) < 10
+    async with runner(database_url, log, "60"):
+        assert max([await took() for _ in range(3)]) < 10
+    async with runner(database_url, log, "0.5", "deaf"):
+        assert await took() < 10
 
 
-async def test_a_job_that_waits_for_a_place_begins_when_one_is_free(database_url, book, queue, log):
-    async with runner(database_url, log, "60") as process:
-        jobs = [await added(book, queue, pieces=1) for _ in range(5)]
-        process.stdin.write(b"look\n")
+async def test_a_job_that_is_handed_over_later_waits_for_that(database_url, database, book, log):
+    job = await book.add(principal(), "counting", "job_", {"pieces": 1}, waiting=False)
+    async with runner(database_url, log, "60"):
+        await ended(book, await added(book, pieces=1))
+        assert (await book.read(job.id)).status is JobStatus.QUEUED
+        for _ in range(2):
+            await book.hand_over(job)
+        await ended(book, job)
+        await book.hand_over(job)
+    assert notes(log, job).count("plan") == 1
+
+
+async def test_a_job_that_waits_for_a_place_begins_when_one_is_free(database_url, book, log):
+    async with runner(database_url, log, "60"):
+        jobs = [await added(book, pieces=1) for _ in range(5)]
         async with asyncio.timeout(30):
             for job in jobs:
                 await ended(book, job)
 
 
-async def test_a_killed_process_repeats_nothing_that_was_finished(database_url, book, queue, log):
-    job = await added(book, queue, pieces=6, slow_at=3)
+async def test_a_killed_process_repeats_nothing_that_was_finished(database_url, book, log):
+    job = await added(book, pieces=6, slow_at=3)
 
     async def at_the_slow_piece():
         return "begin 3" in notes(log, job)
@@ -173,10 +159,10 @@ async def test_a_killed_process_repeats_nothing_that_was_finished(database_url, 
 
 
 async def test_a_job_in_one_step_is_done_again_from_its_beginning_and_ends_once(
-    database_url, database, book, queue, log
+    database_url, database, book, log
 ):
-    job = await added(book, queue, "whole", pieces=3, slow_at=1)
-    wrong = await added(book, queue, "whole", pieces=2, fails_at=1)
+    job = await added(book, "whole", pieces=3, slow_at=1)
+    wrong = await added(book, "whole", pieces=2, fails_at=1)
 
     async def at_the_slow_piece():
         return "begin 1" in notes(log, job) and (await book.read(wrong.id)).status.is_final
@@ -202,9 +188,9 @@ async def test_a_job_in_one_step_is_done_again_from_its_beginning_and_ends_once(
     assert [row["function_name"].rpartition(".")[2] for row in steps] == ["begin", "ended"]
 
 
-async def test_what_is_away_is_waited_for_and_what_is_wrong_is_not(database_url, book, queue, log):
-    away = await added(book, queue, pieces=2, away_at=1)
-    wrong = await added(book, queue, pieces=4, fails_at=1)
+async def test_what_is_away_is_waited_for_and_what_is_wrong_is_not(database_url, book, log):
+    away = await added(book, pieces=2, away_at=1)
+    wrong = await added(book, pieces=4, fails_at=1)
     async with runner(database_url, log):
         assert (await ended(book, away)).status is JobStatus.COMPLETED
         end = await ended(book, wrong)
@@ -215,18 +201,17 @@ async def test_what_is_away_is_waited_for_and_what_is_wrong_is_not(database_url,
     assert "begin 2" not in notes(log, wrong)
 
 
-async def test_a_job_that_meets_a_bug_fails_and_does_not_tell_it(database_url, book, queue, log):
-    job = await added(book, queue, pieces=2, breaks_at=0)
+async def test_a_job_that_meets_a_bug_fails_and_does_not_tell_it(database_url, book, log):
+    job = await added(book, pieces=2, breaks_at=0)
     async with runner(database_url, log):
         end = await ended(book, job)
     assert (end.status, end.error_code) == (JobStatus.FAILED, "internal_error")
     assert end.error_message == "internal error"
 
 
-async def test_one_tenants_jobs_leave_places_to_others(database_url, book, queue, log):
-    slow = [await added(book, queue, pieces=1, slow_at=0) for _ in range(6)]
-    other = await book.add(principal("jobs-3"), "counting", "job_", {"pieces": 1})
-    await queue.enqueue(other)
+async def test_one_tenants_jobs_leave_places_to_others(database_url, book, log):
+    slow = [await added(book, pieces=1, slow_at=0) for _ in range(6)]
+    other = await added(book, tenant="jobs-3", pieces=1)
     async with runner(database_url, log):
         assert (await ended(book, other)).status is JobStatus.COMPLETED
 
@@ -237,11 +222,10 @@ async def test_one_tenants_jobs_leave_places_to_others(database_url, book, queue
         assert sum("begin 0" in notes(log, job) for job in slow) == 2
         for job in slow:
             await book.cancel("jobs-1", "counting", job.id)
-            await queue.cancel(job)
 
 
-async def test_a_cancelled_job_stops_where_it_is(database_url, book, queue, log):
-    job = await added(book, queue, pieces=3, slow_at=1)
+async def test_a_cancelled_job_stops_where_it_is(database_url, book, log):
+    job = await added(book, pieces=3, slow_at=1)
 
     async def at_the_slow_piece():
         return "begin 1" in notes(log, job)
@@ -249,7 +233,6 @@ async def test_a_cancelled_job_stops_where_it_is(database_url, book, queue, log)
     async with runner(database_url, log):
         await until(at_the_slow_piece)
         await book.cancel("jobs-1", "counting", job.id)
-        await queue.cancel(job)
         await asyncio.sleep(2)
         assert notes(log, job)[-1] == "begin 1"
     assert (await book.read(job.id)).status is JobStatus.CANCELLED
@@ -267,15 +250,3 @@ async def test_tenants_do_not_see_each_others_jobs(book):
         await book.cancel("jobs-2", "counting", job.id)
     assert not (await book.page("jobs-2", "counting", None, 20)).items
     assert job.id in {each.id for each in (await book.page("jobs-1", "counting", None, 20)).items}
-
-
-def test_a_worker_that_died_is_told_to_serve():
-    durable = Durable.__new__(Durable)
-    durable._workers = []
-    durable.check_health()
-    ended = threading.Thread(target=lambda: None, name="look-jobs-video")
-    ended.start()
-    ended.join()
-    durable._workers = [ended]
-    with pytest.raises(RuntimeError, match="look-jobs-video ended"):
-        durable.check_health()

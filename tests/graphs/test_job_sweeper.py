@@ -1,12 +1,14 @@
-"""Jobs that were lost between their row and the queue, on real PostgreSQL, DBOS's tables included.
+"""Jobs that were lost between row and execution, on real PostgreSQL, DBOS's tables included.
 
-Nothing runs jobs here: what is handed over waits.
+Nothing runs jobs here: what is claimed stays where it is.
 """
 
+import asyncio
 import secrets
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from dbos import DBOSClient
 from pydantic import SecretStr
 
 from auth.database import Database
@@ -14,12 +16,12 @@ from auth.job_executions import JobExecutions
 from auth.jobs import JobBook, JobStatus
 from auth.migrate import migrate
 from auth.principal import Principal
-from core.errors import StoreUnavailable
-from graphs.job_queue import DurableQueue
+from auth.waiting_jobs import WaitingJobs
+from graphs.executions import NAME, Executions
 from graphs.job_sweeper import JobSweeper
-from ingress.handover import Handover
 
 pytestmark = pytest.mark.timeout(120)
+PLACES = 1_000
 LATER = datetime.now(UTC) + timedelta(days=1)
 
 
@@ -33,16 +35,6 @@ class Told:
 
     async def ended(self, job):
         self.ends.append((job.id, job.status.value))
-
-
-class Away:
-    """A queue that does not answer."""
-
-    async def enqueue(self, job):
-        raise StoreUnavailable("away")
-
-    async def cancel(self, job):
-        raise StoreUnavailable("away")
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +58,18 @@ def book(database):
 
 
 @pytest.fixture
-def queue(own_url):
-    return DurableQueue(SecretStr(own_url))
+def executions(own_url):
+    return Executions(SecretStr(own_url))
+
+
+@pytest.fixture
+def engine(own_url):
+    return DBOSClient(system_database_url=own_url)
+
+
+@pytest.fixture
+def waiting(database):
+    return WaitingJobs(database, PLACES)
 
 
 @pytest.fixture
@@ -76,8 +78,8 @@ def told():
 
 
 @pytest.fixture
-def sweeper(database, book, queue, told):
-    return JobSweeper(JobExecutions(database), book, queue, {"kind": told})
+def sweeper(database, book, executions, waiting, told):
+    return JobSweeper(JobExecutions(database), executions, book, waiting, {"kind": told})
 
 
 @pytest.fixture
@@ -87,49 +89,82 @@ async def owner(database):
     return Principal(tenant, "k", "free", "0", frozenset())
 
 
+@pytest.fixture
+def execute(engine):
+    """Have the durable engine know of an execution, which nothing here runs."""
+
+    async def execute(job):
+        options = {"workflow_name": "job", "queue_name": "nobody", "workflow_id": job.execution}
+        await asyncio.to_thread(engine.enqueue, options | {"application_name": NAME}, job.id)
+
+    return execute
+
+
+async def waits(waiting, job):
+    """Whether it is given a place."""
+    return job.id in {each.id for each in await waiting.claim(["kind"])}
+
+
 async def test_a_job_whose_gateway_died_before_it_was_handed_over_is_run(
-    book, queue, sweeper, owner
+    book, waiting, sweeper, owner
 ):
-    lost = await book.add(owner, "kind", "job_", {})
-    handed = await book.add(owner, "kind", "job_", {})
-    await queue.enqueue(handed)
+    job = await book.add(owner, "kind", "job_", {}, waiting=False)
     await sweeper.sweep()
-    assert lost.id not in await queue.known([lost.id]), "its gateway may be about to"
+    assert not await waits(waiting, job), "its gateway may be about to hand it over"
     await sweeper.sweep()
-    assert await queue.known([lost.id, handed.id]) == {lost.id: True, handed.id: True}
+    assert await waits(waiting, job)
 
 
-async def test_a_resumed_run_that_was_not_handed_over_goes_on(book, queue, sweeper, owner):
+async def test_a_job_that_was_claimed_by_a_process_that_died_is_run(book, waiting, sweeper, owner):
     job = await book.add(owner, "kind", "job_", {})
-    await queue.enqueue(job)
-    await queue.cancel(job)
-    await book.cancel(owner.tenant_id, "kind", job.id)
-    again = await book.reopen(owner, "kind", job.id, LATER)
-    for _ in range(2):
-        await sweeper.sweep()
-    assert (await queue.known([again.execution]))[again.execution]
+    await sweeper.sweep()
+    await sweeper.sweep()
+    assert (await book.read(job.id)).status is JobStatus.QUEUED, "it waits, it is not lost"
+    assert await waits(waiting, job)
+    await sweeper.sweep()
+    assert (await book.read(job.id)).status is JobStatus.IN_PROGRESS
+    await sweeper.sweep()
     assert (await book.read(job.id)).status is JobStatus.QUEUED
+    assert await waits(waiting, job)
 
 
-async def test_what_was_cancelled_is_stopped_and_told_though_the_queue_was_away(
-    book, queue, sweeper, told, owner
+async def test_a_resumed_run_that_was_not_handed_over_goes_on(
+    book, executions, waiting, sweeper, owner, execute
 ):
     job = await book.add(owner, "kind", "job_", {})
-    await queue.enqueue(job)
+    await execute(job)
     await book.cancel(owner.tenant_id, "kind", job.id)
-    await Handover(Away()).cancel(job)
-    assert (await queue.known([job.id]))[job.id]
+    await executions.cancel(job.execution)
+    again = await book.reopen(owner, "kind", job.id, LATER)
+    assert again.execution != job.execution
+    for _ in range(2):
+        assert not await waits(waiting, job)
+        await sweeper.sweep()
+    assert await waits(waiting, job)
+
+
+async def test_what_was_cancelled_is_stopped_and_told_though_nobody_heard_of_it(
+    book, executions, waiting, sweeper, told, owner, execute
+):
+    job = await book.add(owner, "kind", "job_", {})
+    unheard = await book.add(owner, "kind", "job_", {})
+    await waiting.claim(["kind"])
+    await execute(job)
+    for each in (job, unheard):
+        await book.cancel(owner.tenant_id, "kind", each.id)
+    assert (await executions.known([job.id]))[job.id]
     await sweeper.sweep()
-    assert not (await queue.known([job.id]))[job.id]
-    assert (job.id, "cancelled") in told.ends
+    assert await executions.known([job.id, unheard.id]) == {job.id: False}
+    assert {(job.id, "cancelled"), (unheard.id, "cancelled")} <= set(told.ends)
 
 
 async def test_a_job_whose_execution_ended_without_a_word_does_not_wait_for_ever(
-    book, queue, sweeper, told, owner
+    book, executions, waiting, sweeper, told, owner, execute
 ):
     job = await book.add(owner, "kind", "job_", {})
-    await queue.enqueue(job)
-    await queue.cancel(job)
+    await waiting.claim(["kind"])
+    await execute(job)
+    await executions.cancel(job.execution)
     for _ in range(2):
         await sweeper.sweep()
     job = await book.read(job.id)
@@ -137,10 +172,10 @@ async def test_a_job_whose_execution_ended_without_a_word_does_not_wait_for_ever
     assert (job.id, "failed") in told.ends
 
 
-async def test_what_is_under_way_is_left_alone(book, queue, sweeper, told, owner):
+async def test_what_is_under_way_is_left_alone(book, waiting, sweeper, told, owner, execute):
     job = await book.add(owner, "kind", "job_", {})
-    await queue.enqueue(job)
-    await book.begin(job.id)
+    assert await waits(waiting, job)
+    await execute(job)
     for _ in range(3):
         await sweeper.sweep()
     assert (await book.read(job.id)).status is JobStatus.IN_PROGRESS

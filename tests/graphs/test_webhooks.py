@@ -170,20 +170,24 @@ async def test_nothing_is_told_of_a_run_that_was_deleted(book, hook_of, receiver
     assert not receiver.requests
 
 
+WAITING = "SELECT id FROM jobs WHERE kind = 'webhook' AND waiting ORDER BY created_at"
+
+
 class Sending:
     """The jobs application, with a clock of its own: what is handed over is sent at once."""
 
     def __init__(self, database):
+        self.database = database
         self.now = NOW
         self.book = JobBook(database)
         self.tries = WebhookTries(database)
         settings = WebhookSettings(allow_private_urls=True)
         signer = WebhookSigner(PEPPER)
         self.kind = Webhooks(settings, self.book, self.tries, signer, now=lambda: self.now)
-        self.retries = WebhookRetries(self.tries, self, now=lambda: self.now)
+        self.retries = WebhookRetries(self.tries, now=lambda: self.now)
         self.sent = []
 
-    async def enqueue(self, job):
+    async def send(self, job):
         self.sent.append(job.id)
         job = await self.book.begin(job.id)
         try:
@@ -194,17 +198,17 @@ class Sending:
         for _ in range(2):  # the durable engine says it more than once at times
             await self.kind.ended(await self.book.read(job.id))
 
-    async def cancel(self, job):
-        raise NotImplementedError
-
     async def pass_by(self, pause):
         self.now += pause
-        return await self.retries.sweep()
+        await self.retries.sweep()
+        for row in await self.database.fetch(WAITING):
+            await self.send(await self.book.read(row["id"]))
 
 
 @pytest.fixture
 async def sending(database):
     await database.execute("UPDATE jobs SET try_at = NULL WHERE try_at IS NOT NULL")
+    await database.execute("UPDATE jobs SET waiting = false WHERE waiting")
     return Sending(database)
 
 
@@ -215,7 +219,7 @@ async def told(sending, run, hook):
 async def test_a_receiver_that_is_away_for_hours_is_told_in_the_end(sending, hook_of, receiver):
     run, hook = await hook_of()
     receiver.status = 503
-    await sending.enqueue(hook)
+    await sending.send(hook)
     waits = await told(sending, run, hook)
     assert (waits["status"], waits["tries"]) == ("pending", 1)
     assert waits["error"]["message"] == "the webhook's receiver answered 503"
@@ -238,7 +242,7 @@ async def test_a_receiver_that_is_away_for_hours_is_told_in_the_end(sending, hoo
 async def test_after_a_day_nobody_is_told_until_that_is_asked_for(sending, hook_of, receiver):
     run, hook = await hook_of()
     receiver.status = 500
-    await sending.enqueue(hook)
+    await sending.send(hook)
     assert timedelta(hours=23) < sum(PAUSES, timedelta()) < timedelta(hours=25)
     for pause in PAUSES:
         assert (await told(sending, run, hook))["status"] == "pending"
@@ -247,7 +251,7 @@ async def test_after_a_day_nobody_is_told_until_that_is_asked_for(sending, hook_
     assert (end["status"], end["tries"], end["next_try_at"]) == ("failed", 10, None)
     await sending.pass_by(timedelta(days=2))
     assert len(receiver.requests) == 10
-    await sending.enqueue(await sending.tries.again(run.tenant_id, hook.id))
+    await sending.send(await sending.tries.again(run.tenant_id, hook.id))
     assert (await told(sending, run, hook))["status"] == "pending"  # for another day
     receiver.status = 200
     await sending.pass_by(PAUSES[0] * 1.1)
@@ -258,7 +262,7 @@ async def test_after_a_day_nobody_is_told_until_that_is_asked_for(sending, hook_
 async def test_what_another_try_cannot_help_is_not_tried_again(sending, hook_of, receiver):
     run, hook = await hook_of()
     receiver.status = 410
-    await sending.enqueue(hook)
+    await sending.send(hook)
     end = await told(sending, run, hook)
     assert (end["status"], end["next_try_at"]) == ("failed", None)
     await sending.pass_by(timedelta(days=2))
@@ -272,7 +276,7 @@ async def test_no_tenant_keeps_the_tries_of_others_waiting(
     receiver.status = 500
     hooks = [await hook_of() for _ in range(EACH + 3)]
     for _, hook in hooks:
-        await sending.enqueue(hook)
+        await sending.send(hook)
     ends = [(await told(sending, run, hook))["status"] for run, hook in hooks]
     assert ends == ["pending"] * (EACH + 2) + ["failed"]
     sent = len(sending.sent)
@@ -280,13 +284,16 @@ async def test_no_tenant_keeps_the_tries_of_others_waiting(
     assert len(sending.sent) == sent + EACH
 
 
-async def test_a_try_that_was_not_handed_over_is_found_in_its_row(sending, hook_of, receiver):
+async def test_a_try_that_is_due_waits_in_its_row_whoever_dies(
+    sending, database, hook_of, receiver
+):
     _, hook = await hook_of()
     receiver.status = 500
-    await sending.enqueue(hook)
+    await sending.send(hook)
     (due,) = await sending.tries.due(NOW + timedelta(minutes=1))
-    # As if this process died here: the sweeper of jobs looks for what is queued.
     assert due.execution == f"{hook.id}.1"
     assert (await sending.book.read(hook.id)).execution == due.execution
+    row = await database.row("SELECT status, waiting FROM jobs WHERE id = $1", hook.id)
+    assert tuple(row) == ("queued", True)
     assert not await sending.tries.due(NOW + timedelta(minutes=1))
     assert pause_after(due) == PAUSES[1]

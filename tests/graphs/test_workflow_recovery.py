@@ -21,7 +21,6 @@ from auth.usage import Usage
 from auth.workflow_steps import StepBook, StepStatus
 from core.settings import ROOT
 from core.workflow import Workflow
-from graphs.job_queue import DurableQueue
 from ingress.call import CachePolicy
 from ingress.workflow_plan import planned
 from ingress.workflow_runs import written
@@ -45,7 +44,6 @@ class Installation:
     tenant: str
     database: Database
     store: Pipeline
-    queue: DurableQueue
 
     @property
     def log(self) -> Path:
@@ -82,9 +80,7 @@ class Installation:
         workflow = Workflow.model_validate({"steps": list(steps)} | more)
         principal = Principal(self.tenant, self.tenant, "open", EPOCH, frozenset())
         request = written(planned(workflow, CATALOG), CachePolicy())
-        job = await self.book.add(principal, "workflow", "run_", request)
-        await self.queue.enqueue(job)
-        return job
+        return await self.book.add(principal, "workflow", "run_", request)
 
     async def ended(self, job: Job, seconds: float = 120) -> Job:
         for _ in range(int(seconds / PAUSE_S)):
@@ -119,10 +115,7 @@ async def installation(database_url, valkey_server, tmp_path):
     await database.execute("INSERT INTO tenants (id, name, plan) VALUES ($1, 'x', 'open')", tenant)
     await store.call("SET", f"{prefix}:epoch:{tenant}", EPOCH)
     (tmp_path / "log").touch()
-    queue = DurableQueue(SecretStr(database_url))
-    yield Installation(
-        database_url, valkey_server.url, prefix, tmp_path, tenant, database, store, queue
-    )
+    yield Installation(database_url, valkey_server.url, prefix, tmp_path, tenant, database, store)
     await database.aclose()
     await store.aclose()
 

@@ -27,8 +27,6 @@ from auth.valkey import ValkeyAdmission
 from auth.workflow_steps import StepBook
 from core.model import ModelCard, Reply
 from core.work import WorkUnits
-from graphs.durable import Durable
-from graphs.job_queue import DurableQueue
 from graphs.orchestrator.versions import Versions
 from graphs.orchestrator.workflows import Workflows
 from ingress.catalog import Catalog
@@ -37,6 +35,7 @@ from ingress.media.signing import UrlSigner
 from ingress.media.store import MediaStore
 from ingress.path import RequestPath
 from tests.fakes.dispatch import NothingUnheard, Salts, SilentTelemetry
+from tests.graphs.job_process import running_jobs
 
 PLANS = {"open": Plan("open", ())}
 PRICES = PriceBook(models={"echo": {"input_tokens": 1_000_000}})
@@ -44,6 +43,7 @@ CATALOG = Catalog([ModelCard(id="echo", spec="deployments.echo:SPEC", max_output
 PATIENCE_S = 20.0
 SLOW_S = 60.0
 EPOCH = "epoch"
+PLACES = 16
 
 
 class KeyIsTenant:
@@ -96,14 +96,13 @@ async def main(postgres: str, valkey: str, prefix: str, media: str, log: str) ->
     store = MediaStore(Blobs(media), MediaOwnership(database), signer, PLANS)
     url = SecretStr(postgres)
     promises = ValkeyPromises(pipeline, prefix)
-    steps, queue = StepBook(database), DurableQueue(url)
+    steps = StepBook(database)
     versions = Versions(DocumentBook(database))
-    kind = Workflows(path, book, steps, store, admission, promises, queue, versions)
+    kind = Workflows(path, book, steps, store, admission, promises, versions)
     kind.catalog = CATALOG
-    durable = Durable(url, book, {kind.name: kind}, 16)
-    await durable.launch()
+    starter = await running_jobs(database, url, {kind.name: kind}, PLACES)
     print("ready", flush=True)  # noqa: T201  # what the test waits for
-    await asyncio.Event().wait()
+    await starter.run()
 
 
 if __name__ == "__main__":

@@ -570,8 +570,9 @@ async def test_the_end_of_a_run_is_told_again_when_its_owner_asks(world, client)
     assert again.status_code == 200, again.text
     told = again.json()["webhook"]
     assert (told["status"], told["tries"], told["next_try_at"]) == ("pending", 1, None)
-    assert [hook.id for hook in world.runner.hooks] == [job.id, job.id]
-    assert world.runner.hooks[1].execution != job.execution
+    assert (await world.book.read(job.id)).execution != job.execution
+    row = await world.database.row("SELECT status, waiting FROM jobs WHERE id = $1", job.id)
+    assert tuple(row) == ("queued", True)
     async with world.http(await world.tenant()) as other:
         assert (await other.post(f"{RUNS}/{run['id']}/redeliver")).status_code == 404
     silent = await ran(client, say("a", "x"))
@@ -583,7 +584,7 @@ async def test_the_end_of_a_run_is_told_again_when_its_owner_asks(world, client)
     assert refused.status_code == 409
 
 
-async def test_while_the_queue_is_away_what_the_rows_say_holds_and_nothing_is_asked_for_twice(
+async def test_a_run_that_could_not_be_handed_over_is_a_promise_and_is_not_asked_for_twice(
     world, key, client
 ):
     world.runner.away = True
@@ -595,7 +596,9 @@ async def test_while_the_queue_is_away_what_the_rows_say_holds_and_nothing_is_as
     assert told["status"] == "pending"
     world.runner.away = False
     await client.post(f"{RUNS}/{run['id']}/cancel")
-    assert [hook.request["run_id"] for hook in world.runner.hooks] == [run["id"]]
+    assert {(hook.id, hook.request["run_id"]) for hook in world.runner.hooks} == {
+        (run["id"].replace("run_", "hook_"), run["id"])
+    }
     resumed = (await client.post(f"{RUNS}/{run['id']}/resume")).json()
     assert resumed["status"] == "queued"
     assert (await ended(client, run))["status"] == "completed"

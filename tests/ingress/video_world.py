@@ -20,7 +20,6 @@ from pydantic import SecretStr
 
 from auth.files import FileBook
 from auth.job_news import JobNews
-from auth.jobs import JobBook
 from auth.limits import Limits
 from auth.media import MediaOwnership
 from auth.plans import DAY_S, MONTH_S, Meter, Plan, Window
@@ -50,6 +49,7 @@ from ingress.video_jobs import VideoJobs
 from ingress.videos import VideoEndpoints
 from tests.fakes.admission import InMemoryAdmission
 from tests.fakes.dispatch import NothingUnheard, Salts, SilentTelemetry, principal
+from tests.ingress.heard_book import HeardBook
 
 PEPPER = SecretStr("pepper-of-the-tests-0123456789")
 PLANS = {
@@ -168,17 +168,17 @@ def _film(request, shot):
 class Runner:
     """Jobs in this process: what `graphs.durable` does, without what makes it durable."""
 
-    def __init__(self, book):
-        self.book = book
+    def __init__(self, database):
+        self.book = HeardBook(database, self)
         self.videos: Any = None
         self.tasks = {}
         self.paused = False
 
-    async def enqueue(self, job):
+    def hear(self, job):
         if not self.paused:
             self.tasks[job.id] = asyncio.ensure_future(self.run(job.id))
 
-    async def cancel(self, job):
+    def stop(self, job):
         if job.id in self.tasks:
             self.tasks[job.id].cancel()
 
@@ -199,7 +199,8 @@ class VideoWorld:
 
     def __init__(self, database, directory):
         self.database = database
-        self.book = JobBook(database)
+        self.runner = Runner(database)
+        self.book = self.runner.book
         self.news = JobNews(database)
         self.identifier = Identifier()
         self.admission = InMemoryAdmission()
@@ -211,7 +212,6 @@ class VideoWorld:
         self.path = RequestPath(
             self.identifier, self.admission, limits, self.studio, Salts(), SilentTelemetry()
         )
-        self.runner = Runner(self.book)
         self.videos = Videos(self.path, self.book, self.store, self.admission, Readiness())
         self.videos.catalog = CATALOG
         self.runner.videos = self.videos
@@ -219,7 +219,7 @@ class VideoWorld:
         settings = FetchSettings(timeout_s=1.0)
         forms = VideoForms(files, self.store, RemoteMedia(MediaFetcher(settings)))
         headroom = Headroom(self.admission, limits, PRICES)
-        jobs = VideoJobs(CATALOG, self.book, self.runner, self.store, headroom)
+        jobs = VideoJobs(CATALOG, self.book, self.store, headroom)
         parts = (
             VideoEndpoints(self.path, self.book, self.news, self.store, jobs, forms),
             VideoAliases(self.path, jobs),

@@ -56,14 +56,6 @@ from tests.ingress.identity import world as worlds
 from tests.ingress.identity.world import World
 
 
-class Shelf:
-    """Jobs that are asked for and stay queued."""
-
-    async def enqueue(self, job) -> None: ...
-
-    async def cancel(self, job) -> None: ...
-
-
 def cards() -> list[ModelCard]:
     """The models of the configuration that is served on a CPU."""
     document = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
@@ -131,7 +123,6 @@ async def whole_gateway(
             apps=AppBook(world.database),
             jobs=JobBook(world.database),
             news=JobNews(world.database),
-            queue=Shelf(),
             steps=StepBook(world.database),
             promises=ValkeyPromises(world.store, prefix),
             webhooks=WebhookSigner(secret),

@@ -18,7 +18,6 @@ import orjson
 
 from auth.documents import DocumentBook
 from auth.job_news import JobNews
-from auth.jobs import JobBook
 from auth.limits import Limits
 from auth.media import MediaOwnership
 from auth.plans import DAY_S, MINUTE_S, MONTH_S, Meter, Plan, Window
@@ -34,7 +33,6 @@ from graphs.orchestrator.versions import Versions
 from graphs.orchestrator.workflows import Workflows
 from ingress.application import Application
 from ingress.catalog import Catalog
-from ingress.handover import Handover
 from ingress.headroom import Headroom
 from ingress.media.blobs import Blobs
 from ingress.media.delivery import Delivery
@@ -49,6 +47,7 @@ from ingress.workflow_runs import WorkflowRuns
 from ingress.workflows import WorkflowEndpoints
 from tests.fakes.admission import InMemoryAdmission
 from tests.fakes.dispatch import NothingUnheard, Salts, SilentTelemetry
+from tests.ingress.heard_book import HeardBook
 from tests.ingress.video_world import PEPPER, Identifier, picture
 
 
@@ -160,29 +159,27 @@ def _variation(call):
 class Runner:
     """Jobs in this process: what `graphs.durable` does, without what makes it durable."""
 
-    def __init__(self, book):
-        self.book = book
+    def __init__(self, database):
+        self.book = HeardBook(database, self)
         self.kind: Any = None
         self.tasks = {}
         self.hooks = []
         self.paused = False
         self.away = False
 
-    async def enqueue(self, job):
-        self._answer()
+    def hear(self, job):
         if job.kind == "webhook":
             self.hooks.append(job)
         elif not self.paused:
             self.tasks[job.execution] = asyncio.ensure_future(self.run(job.id))
 
-    async def cancel(self, job):
-        self._answer()
+    def stop(self, job):
         if job.execution in self.tasks:
             self.tasks[job.execution].cancel()
 
-    def _answer(self):
+    def answer(self):
         if self.away:
-            raise StoreUnavailable("the job queue does not answer")
+            raise StoreUnavailable("the database does not answer")
 
     async def run(self, job_id):
         job = await self.book.begin(job_id)
@@ -202,7 +199,8 @@ class WorkflowWorld:
 
     def __init__(self, database, directory, catalog=CATALOG):
         self.database = database
-        self.book = JobBook(database)
+        self.runner = Runner(database)
+        self.book = self.runner.book
         self.news = JobNews(database)
         self.steps = StepBook(database)
         self.identifier = Identifier()
@@ -221,10 +219,9 @@ class WorkflowWorld:
             SilentTelemetry(),
             prices=PRICES,
         )
-        self.runner = Runner(self.book)
         self.workflows = Workflows(
             *(self.path, self.book, self.steps, self.store, self.admission),
-            *(self.admission, self.runner),
+            self.admission,
             Versions(DocumentBook(database)),
         )
         self.workflows.catalog = catalog
@@ -232,7 +229,7 @@ class WorkflowWorld:
         headroom = Headroom(self.admission, limits, PRICES)
         admission = RunAdmission(self.admission, self.admission, limits, PRICES)
         runs = WorkflowRuns(
-            *(self.path, catalog, self.book, self.steps, Handover(self.runner), self.store),
+            *(self.path, catalog, self.book, self.steps, self.store),
             *(headroom, admission, WebhookTries(database)),
         )
         self.signer = WebhookSigner(PEPPER)
