@@ -1,7 +1,7 @@
 """Executions that jobs should have: what their rows say, for whoever compares it with what runs.
 
-Place in the path: far from it, under the jobs application's sweeper (`graphs.job_sweeper`). It
-reads rows of every tenant and changes none.
+Place in the path: far from it, under the jobs application's starter and sweeper
+(`graphs.job_starter`, `graphs.job_sweeper`). It reads rows of every tenant and changes none.
 """
 
 from collections.abc import Collection
@@ -13,7 +13,8 @@ from auth.job_rows import Job, execution_of, job_of
 
 UNDER_WAY = """
     SELECT id, coalesce((result ->> 'resumed')::int, 0) AS resumed FROM jobs
-    WHERE status IN ('queued', 'in_progress') AND NOT waiting AND id > $1 ORDER BY id LIMIT $2
+    WHERE status IN ('queued', 'in_progress') AND waiting_since IS NULL AND id > $1
+    ORDER BY id LIMIT $2
 """
 CANCELLED = """
     SELECT * FROM jobs WHERE status = 'cancelled' AND (ended_at, id) > ($1, $2)

@@ -71,6 +71,11 @@ def execution_of(job_id: str, resumed: int) -> str:
     return f"{job_id}.{resumed}" if resumed else job_id
 
 
+def resumption_of(execution: str | None) -> int | None:
+    """The resumption that an execution is of, 0 for a job's first one; None for none."""
+    return None if execution is None else int(execution.partition(".")[2] or 0)
+
+
 def job_of(row: asyncpg.Record | None) -> Job:
     """A row as a job. Raises NotFound for none."""
     if row is None:

@@ -15,7 +15,7 @@ import orjson
 
 from auth.accounts import Page
 from auth.database import Database
-from auth.job_rows import Job, JobStatus, job_of
+from auth.job_rows import Job, JobStatus, job_of, resumption_of
 from auth.paging import known_id, page_size
 from auth.principal import Principal
 from core.errors import Conflict, NotFound
@@ -70,6 +70,24 @@ REOPEN = """
     SELECT * FROM reopened
 """
 """What did not complete of a run may run again; never one without the other."""
+BEGIN = """
+    UPDATE jobs SET status = 'in_progress', waiting_since = NULL,
+        started_at = coalesce(started_at, now())
+    WHERE id = $1 AND status IN ('queued', 'in_progress')
+    AND ($2::int IS NULL OR coalesce((result ->> 'resumed')::int, 0) = $2) RETURNING *
+"""
+COMPLETE = """
+    UPDATE jobs SET status = 'completed', progress = 1, ended_at = now(), waiting_since = NULL,
+        result = result || $3::jsonb
+    WHERE id = $1 AND status IN ('queued', 'in_progress')
+    AND ($2::int IS NULL OR coalesce((result ->> 'resumed')::int, 0) = $2)
+"""
+FAIL = """
+    UPDATE jobs SET status = 'failed', ended_at = now(), waiting_since = NULL,
+        error_code = $3, error_message = $4
+    WHERE id = $1 AND status IN ('queued', 'in_progress')
+    AND ($2::int IS NULL OR coalesce((result ->> 'resumed')::int, 0) = $2)
+"""
 
 
 class JobBook:
@@ -122,8 +140,8 @@ class JobBook:
         tenant_id, key_id, user_id = owner
         row = await self._database.of(tenant_id).row(
             "INSERT INTO jobs"
-            " (id, tenant_id, api_key_id, user_id, kind, model, request, expires_at, waiting)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+            " (id, tenant_id, api_key_id, user_id, kind, model, request, expires_at,"
+            " waiting_since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN $9 THEN now() END)"
             " ON CONFLICT (id) DO UPDATE SET id = excluded.id RETURNING *",
             job_id,
             tenant_id,
@@ -140,8 +158,8 @@ class JobBook:
     async def hand_over(self, job: Job) -> None:
         """Have one run that was added or reopened, when there is a place. Twice is once."""
         await self._database.of(job.tenant_id).execute(
-            "UPDATE jobs SET waiting = true WHERE id = $1 AND tenant_id = $2"
-            " AND status = 'queued' AND NOT waiting",
+            "UPDATE jobs SET waiting_since = now() WHERE id = $1 AND tenant_id = $2"
+            " AND status = 'queued' AND waiting_since IS NULL",
             job.id,
             job.tenant_id,
         )
@@ -205,14 +223,14 @@ class JobBook:
         """
         return await self._database.of(tenant_id).row(MENTIONED, tenant_id, blob) is not None
 
-    async def begin(self, job_id: str) -> Job:
-        """Mark as running; harmless when it runs again after a crash."""
-        row = await self._database.row(
-            "UPDATE jobs SET status = 'in_progress', waiting = false,"
-            " started_at = coalesce(started_at, now())"
-            " WHERE id = $1 AND status IN ('queued', 'in_progress') RETURNING *",
-            job_id,
-        )
+    async def begin(self, job_id: str, execution: str | None = None) -> Job:
+        """Mark as running; harmless when it runs again after a crash.
+
+        Args:
+            execution: whose word this is. Nothing changes, here and below, when the job was
+                resumed since, and has another one.
+        """
+        row = await self._database.row(BEGIN, job_id, resumption_of(execution))
         return await self.read(job_id) if row is None else job_of(row)
 
     async def advance(self, job_id: str, progress: float, result: dict[str, Any]) -> None:
@@ -225,31 +243,26 @@ class JobBook:
             orjson.dumps(result).decode(),
         )
 
-    async def complete(self, job_id: str, result: dict[str, Any]) -> None:
+    async def complete(
+        self, job_id: str, result: dict[str, Any], execution: str | None = None
+    ) -> None:
         """The end, when all went well."""
         await self._database.execute(
-            "UPDATE jobs SET status = 'completed', progress = 1, ended_at = now(),"
-            " waiting = false, result = result || $2::jsonb"
-            " WHERE id = $1 AND status IN ('queued', 'in_progress')",
-            job_id,
-            orjson.dumps(result).decode(),
+            COMPLETE, job_id, resumption_of(execution), orjson.dumps(result).decode()
         )
 
-    async def fail(self, job_id: str, code: str, message: str) -> None:
+    async def fail(
+        self, job_id: str, code: str, message: str, execution: str | None = None
+    ) -> None:
         """The end, when something went wrong."""
         await self._database.execute(
-            "UPDATE jobs SET status = 'failed', ended_at = now(), error_code = $2,"
-            " waiting = false, error_message = $3"
-            " WHERE id = $1 AND status IN ('queued', 'in_progress')",
-            job_id,
-            code,
-            message.replace("\0", ""),
+            FAIL, job_id, resumption_of(execution), code, message.replace("\0", "")
         )
 
     async def cancel(self, tenant_id: str, kind: str, job_id: str) -> Job:
         """The end, because its tenant wants it. Raises NotFound, Conflict for one that ended."""
         row = await self._database.of(tenant_id).row(
-            "UPDATE jobs SET status = 'cancelled', ended_at = now(), waiting = false"
+            "UPDATE jobs SET status = 'cancelled', ended_at = now(), waiting_since = NULL"
             " WHERE id = $1 AND tenant_id = $2 AND kind = $3"
             " AND status IN ('queued', 'in_progress') RETURNING *",
             known_id(job_id),

@@ -3,6 +3,7 @@
 Place in the path: under whoever waits for changes of rows (`auth.job_news`, `graphs.job_starter`).
 Triggers tell (https://www.postgresql.org/docs/current/sql-notify.html). What happened while nobody
 listened, with a lost connection or behind a pooler, is told to nobody: who listens looks besides.
+It reads no rows.
 """
 
 import asyncio

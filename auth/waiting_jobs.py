@@ -2,7 +2,7 @@
 
 Place in the path: beside `auth.jobs`, under the jobs application. A job waits in its own row, so
 that there is no second place it could be lost from. Whoever runs jobs is told of new ones by
-PostgreSQL (the channel `WORK`). It reads rows of every tenant and runs nothing.
+PostgreSQL (the channel `WORK`). It reads and changes rows of every tenant, and runs nothing.
 """
 
 from collections.abc import Collection
@@ -18,22 +18,25 @@ CLAIM = """
         WHERE status = 'in_progress' AND kind = ANY ($1) GROUP BY kind, tenant_id
     ),
     taken AS (SELECT kind, sum(jobs) AS places FROM running GROUP BY kind),
-    waiting AS (
-        SELECT id, kind, created_at, coalesce(jobs, 0) + row_number()
-            OVER (PARTITION BY kind, tenant_id ORDER BY created_at, id) AS turn
+    turns AS (
+        SELECT id, kind, coalesce(jobs, 0) + row_number()
+            OVER (PARTITION BY kind, tenant_id ORDER BY waiting_since, id) AS turn
         FROM jobs LEFT JOIN running USING (kind, tenant_id)
-        WHERE waiting AND kind = ANY ($1)
+        WHERE waiting_since IS NOT NULL AND kind = ANY ($1)
     ),
     line AS (
         SELECT id, coalesce(places, 0) + row_number()
-            OVER (PARTITION BY kind ORDER BY turn, created_at, id) AS place
-        FROM waiting LEFT JOIN taken USING (kind) WHERE turn <= $3
-    )
+            OVER (PARTITION BY kind ORDER BY turn, random()) AS place
+        FROM turns LEFT JOIN taken USING (kind) WHERE turn <= $3
+    ),
+    next AS MATERIALIZED (SELECT id FROM line WHERE place <= $2)
     UPDATE jobs SET status = 'in_progress', started_at = coalesce(started_at, now()),
-        waiting = false
-    FROM line WHERE jobs.id = line.id AND place <= $2 AND jobs.waiting RETURNING jobs.*
+        waiting_since = NULL
+    WHERE id = ANY (ARRAY(SELECT id FROM next)) AND waiting_since IS NOT NULL RETURNING *
 """
-"""A tenant's turn comes after those of whom fewer run; of one tenant, the oldest comes first."""
+"""Next is the tenant of whom fewest run, drawn by lot among equals; of one tenant, what has waited
+longest. The line is made once, and not for each row, whatever the planner believes to be waiting.
+"""
 
 
 class WaitingJobs:
@@ -56,8 +59,8 @@ class WaitingJobs:
     async def put_back(self, job: Job) -> None:
         """Have one that nothing runs wait again; harmless if it ended, or was resumed since."""
         await self._database.execute(
-            "UPDATE jobs SET status = 'queued', waiting = true WHERE id = $1"
-            " AND status IN ('queued', 'in_progress') AND NOT waiting"
+            "UPDATE jobs SET status = 'queued', waiting_since = coalesce(started_at, now())"
+            " WHERE id = $1 AND status IN ('queued', 'in_progress') AND waiting_since IS NULL"
             " AND coalesce((result ->> 'resumed')::int, 0) = $2",
             job.id,
             job.result.get("resumed", 0),

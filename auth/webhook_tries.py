@@ -38,13 +38,13 @@ DUE = """
         SELECT id FROM jobs WHERE id IN (SELECT id FROM waiting WHERE nth <= $2)
         AND try_at <= $1 LIMIT $3 FOR UPDATE SKIP LOCKED
     )
-    UPDATE jobs SET status = 'queued', waiting = true, ended_at = NULL, error_code = NULL,
+    UPDATE jobs SET status = 'queued', waiting_since = now(), ended_at = NULL, error_code = NULL,
         error_message = NULL, try_at = NULL, result = result || jsonb_build_object(
         'resumed', coalesce((result ->> 'resumed')::int, 0) + 1)
     FROM due WHERE jobs.id = due.id RETURNING jobs.*
 """
 AGAIN = """
-    UPDATE jobs SET status = 'queued', waiting = true, ended_at = NULL, error_code = NULL,
+    UPDATE jobs SET status = 'queued', waiting_since = now(), ended_at = NULL, error_code = NULL,
         error_message = NULL, try_at = NULL, result = result || jsonb_build_object(
         'resumed', coalesce((result ->> 'resumed')::int, 0) + 1,
         'first', coalesce((result ->> 'resumed')::int, 0) + 1)

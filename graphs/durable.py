@@ -42,17 +42,19 @@ class Durable:
     Args:
         database_url: PostgreSQL's; DBOS makes its own schema there.
         kinds: by name.
+        freed: called when a job has left its place to one that waits.
     """
 
-    freed: Callable[[], None]
-    """Called when a job has left its place to one that waits."""
-
     def __init__(
-        self, database_url: SecretStr, book: JobBook, kinds: Mapping[str, JobKind]
+        self,
+        database_url: SecretStr,
+        book: JobBook,
+        kinds: Mapping[str, JobKind],
+        freed: Callable[[], None],
     ) -> None:
         self._book = book
         self._kinds = kinds
-        self.freed = lambda: None
+        self._freed = freed
         self._running: dict[str, str] = {}
         # Stores and handles belong to this loop; DBOS has a loop of its own.
         self._loop = asyncio.get_running_loop()
@@ -82,10 +84,8 @@ class Durable:
         await asyncio.to_thread(DBOS.launch)
 
     async def start(self, job: Job) -> None:
-        """Begin, or go on with, one that was claimed; what is begun by then is left to whoever has
-        it. Returns when its execution is kept.
-
-        Raises SQLAlchemyError, OSError when PostgreSQL does not answer.
+        """Begin one that was claimed; one that was begun before is left to whoever has it. Returns
+        when its execution is kept, and waits for PostgreSQL as long as that is away.
         """
         with SetWorkflowID(job.execution):
             await DBOS.start_workflow_async(self._job, job.id)
@@ -101,12 +101,14 @@ class Durable:
 
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=RECOVERIES)
         async def job(job_id: str) -> None:
-            with self._runs(str(DBOS.workflow_id), job_id):
+            execution = str(DBOS.workflow_id)
+            with self._runs(execution, job_id):
                 try:
-                    if count := await begin(job_id):
-                        await finish(job_id, [await piece(job_id, index) for index in range(count)])
+                    if count := await begin(job_id, execution):
+                        outcomes = [await piece(job_id, execution, each) for each in range(count)]
+                        await finish(job_id, execution, outcomes)
                 except Exception as fault:  # noqa: BLE001  # a job's caller must not wait for ever
-                    await fail(job_id, *_told(fault, job_id))
+                    await fail(job_id, *_told(fault, job_id), execution)
             await ended(job_id)
 
         return job
@@ -119,7 +121,7 @@ class Durable:
             yield
         finally:
             self._running.pop(execution, None)
-            self._loop.call_soon_threadsafe(self.freed)
+            self._loop.call_soon_threadsafe(self._freed)
 
     def _step(
         self, name: str, work: Callable[P, Coroutine[Any, Any, T]]
@@ -139,12 +141,12 @@ class Durable:
 
         return step
 
-    async def _begin(self, job_id: str) -> int:
+    async def _begin(self, job_id: str, execution: str) -> int:
         """How many pieces are left, each a step of its own; of a kind that is done in one step all
         are done here.
         """
-        job = await self._book.begin(job_id)
-        if job.status.is_final:
+        job = await self._book.begin(job_id, execution)
+        if job.status.is_final or job.execution != execution:  # resumed since
             return 0
         kind = self._kinds[job.kind]
         count = await kind.plan(job)
@@ -153,19 +155,20 @@ class Durable:
         outcomes = [await kind.piece(job, index) for index in range(count)]
         result = await kind.finish(job, outcomes)
         # Tried again by itself: only who is killed here does the pieces again.
-        await patiently(job, lambda: self._book.complete(job_id, result))
+        await patiently(job, lambda: self._book.complete(job_id, result, execution))
         return 0
 
-    async def _piece(self, job_id: str, index: int) -> Outcome:
+    async def _piece(self, job_id: str, execution: str, index: int) -> Outcome:
         job = await self._book.read(job_id)
-        if job.status.is_final:
+        if job.status.is_final or job.execution != execution:
             return {}
         return await self._kinds[job.kind].piece(job, index)
 
-    async def _finish(self, job_id: str, outcomes: list[Outcome]) -> None:
+    async def _finish(self, job_id: str, execution: str, outcomes: list[Outcome]) -> None:
         job = await self._book.read(job_id)
-        if not job.status.is_final:
-            await self._book.complete(job_id, await self._kinds[job.kind].finish(job, outcomes))
+        if not job.status.is_final and job.execution == execution:
+            result = await self._kinds[job.kind].finish(job, outcomes)
+            await self._book.complete(job_id, result, execution)
 
     async def _ended(self, job_id: str) -> None:
         with suppress(NotFound):  # deleted by now

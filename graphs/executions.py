@@ -6,6 +6,7 @@ the rows of jobs (`graphs.job_sweeper`, `graphs.job_starter`). It runs none.
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
+from threading import Lock
 from typing import TypeVar
 
 from dbos import DBOSClient, error
@@ -30,6 +31,7 @@ class Executions:
     def __init__(self, database_url: SecretStr) -> None:
         self._url = database_url
         self._client: DBOSClient | None = None
+        self._connecting = Lock()
 
     async def known(self, names: Collection[str]) -> Mapping[str, bool]:
         """Those of `names` that were begun, each with whether it has yet to end."""
@@ -49,13 +51,21 @@ class Executions:
         """Stop one; the piece under way is cancelled too."""
         await self._run(lambda client: client.cancel_workflow(name))
 
+    async def resume(self, name: str) -> None:
+        """Have one that nothing runs go on, where there is a process that can."""
+        await self._run(lambda client: client.resume_workflow(name))
+
     async def _run(self, work: Callable[[DBOSClient], T]) -> T:
         return await asyncio.to_thread(self._work, work)
 
     def _work(self, work: Callable[[DBOSClient], T]) -> T:
         try:
-            if self._client is None:
-                self._client = DBOSClient(system_database_url=self._url.get_secret_value())
+            with self._connecting:
+                if self._client is None:
+                    self._client = DBOSClient(
+                        system_database_url=self._url.get_secret_value(),
+                        retry_connection_errors=False,
+                    )
             return work(self._client)
         except (SQLAlchemyError, error.DBOSException, OSError) as fault:
             raise StoreUnavailable(

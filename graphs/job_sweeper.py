@@ -2,13 +2,13 @@
 
 Place in the path: beside the jobs application, one task. A job's row and its execution are written
 one after the other, so whoever dies between the two leaves a job that nothing runs, or one that was
-cancelled and goes on. It has the first wait again and stops the second, and has those told who
-asked to hear of its end. All of that is harmless when it was done before. It runs no jobs.
+cancelled and goes on. It has the first wait again, or go on, and stops the second, and has those
+told who asked to hear of its end. All of that is harmless when it was done before. It runs no jobs.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 
 from auth.job_executions import Execution, JobExecutions
@@ -33,6 +33,7 @@ class JobSweeper:
 
     Args:
         kinds: by name.
+        running: executions that are under way in this process, the only one that runs jobs.
         pause_s: between sweeps.
     """
 
@@ -43,6 +44,7 @@ class JobSweeper:
         book: JobBook,
         waiting: WaitingJobs,
         kinds: Mapping[str, JobKind],
+        running: Callable[[], Collection[str]],
         pause_s: float = PAUSE_S,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -51,6 +53,7 @@ class JobSweeper:
         self._book = book
         self._waiting = waiting
         self._kinds = kinds
+        self._running = running
         self._pause_s = pause_s
         self._now = now
         self._suspected: set[str] = set()
@@ -71,25 +74,27 @@ class JobSweeper:
         Raises StoreUnavailable.
         """
         suspected: set[str] = set()
-        async for execution, has_ended in self._lost():
+        async for execution, is_under_way in self._lost():
             if execution.name not in self._suspected:
                 suspected.add(execution.name)
             else:
-                await self._mend(execution, has_ended)
+                await self._mend(execution, is_under_way)
         self._suspected = suspected
         await self._stop_cancelled()
 
-    async def _lost(self) -> AsyncGenerator[tuple[Execution, bool], None]:
-        """Executions that nothing works on; True for those that ended without their job's row."""
+    async def _lost(self) -> AsyncGenerator[tuple[Execution, bool | None], None]:
+        """Executions that nothing works on: True for those that are said to be under way, False for
+        those that ended without their job's row, None for those that were never begun.
+        """
         after = ""
         while page := await self._wanted.under_way(after, PAGE):
             known = await self._executions.known([execution.name for execution in page])
             for execution in page:
-                if not known.get(execution.name, False):
-                    yield execution, execution.name in known
+                if not known.get(execution.name) or execution.name not in self._running():
+                    yield execution, known.get(execution.name)
             after = page[-1].job_id
 
-    async def _mend(self, execution: Execution, has_ended: bool) -> None:  # noqa: FBT001  # private
+    async def _mend(self, execution: Execution, is_under_way: bool | None) -> None:  # noqa: FBT001  # private
         try:
             job = await self._book.read(execution.job_id)
         except NotFound:
@@ -97,11 +102,13 @@ class JobSweeper:
         if job.status.is_final or job.execution != execution.name:
             return  # it ended, or was resumed, this moment
         logger.warning("job %s had been lost", job.id)
-        if not has_ended:
+        if is_under_way is None:
             await self._waiting.put_back(job)
-            return
-        await self._book.fail(job.id, CarillonError.code, LOST)
-        await self._tell(await self._book.read(job.id))
+        elif is_under_way:
+            await self._executions.resume(execution.name)
+        else:
+            await self._book.fail(job.id, CarillonError.code, LOST, execution.name)
+            await self._tell(await self._book.read(job.id))
 
     async def _stop_cancelled(self) -> None:
         began = self._now()

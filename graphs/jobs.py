@@ -18,6 +18,7 @@ from auth.directory import Directory
 from auth.documents import DocumentBook
 from auth.files import FileBook
 from auth.job_executions import JobExecutions
+from auth.job_news import Watch
 from auth.jobs import JobBook
 from auth.listening import Listener
 from auth.old_runs import OldRuns
@@ -32,7 +33,7 @@ from graphs.durable import Durable
 from graphs.executions import Executions
 from graphs.gateway import GatewayConfig
 from graphs.governed import Governed, GovernedArgs
-from graphs.job_starter import JobStarter
+from graphs.job_starter import LEAST_S, JobStarter
 from graphs.job_sweeper import JobSweeper
 from graphs.orchestrator.versions import Versions
 from graphs.orchestrator.workflows import Workflows
@@ -125,13 +126,13 @@ class Jobs:
         }
         waiting = WaitingJobs(governed.database, args.concurrency)
         wanted, executions = JobExecutions(governed.database), Executions(url)
-        self.durable = Durable(url, book, kinds)
-        starter = JobStarter(waiting, wanted, self.durable, executions, kinds)
+        news = Watch(LEAST_S)
+        self.durable = durable = Durable(url, book, kinds, news.tell)
         heard = Database(url, args.stores.timeout_s, connections=1)
         self._beside = (
-            starter,
-            Listener(heard, WORK, lambda _: starter.look()),
-            JobSweeper(wanted, executions, book, waiting, kinds),
+            JobStarter(waiting, wanted, durable, executions, kinds, news),
+            Listener(heard, WORK, lambda _: news.tell()),
+            JobSweeper(wanted, executions, book, waiting, kinds, lambda: durable.running),
             WebhookRetries(tries),
         )
         sweepers = (

@@ -120,7 +120,7 @@ class Workflows:
             execution.failure = (DeadlineExceeded.code, TOO_LONG)
         await self._promises.end(job.execution)
         if execution.failure is not None:
-            await self._book.fail(job.id, *execution.failure)
+            await self._book.fail(job.id, *execution.failure, job.execution)
         return outcome
 
     async def _planned(self, job: Job) -> Plan:

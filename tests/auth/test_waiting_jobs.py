@@ -70,10 +70,47 @@ async def test_all_places_of_a_kind_are_taken_by_those_of_whom_fewest_run(
     assert ids(await waiting.claim([kind])) == ids(first)
     later = {name: await added(name, 2) for name in ("line-b", "line-c", "line-d")}
     begun = ids(await waiting.claim([kind]))
-    assert begun == {later["line-b"][0].id, later["line-c"][0].id}
-    for job in first:
-        await book.complete(job.id, {})
-    assert later["line-d"][0].id in ids(await waiting.claim([kind]))
+    first_ones = {jobs[0].id for jobs in later.values()}
+    assert len(begun) == 2
+    assert begun < first_ones
+    await book.complete(first[0].id, {})
+    assert ids(await waiting.claim([kind])) == first_ones - begun
+
+
+async def test_no_backlog_of_others_keeps_a_newcomer_waiting_for_long(
+    waiting: WaitingJobs, book: JobBook, added: Added, kind: str
+) -> None:
+    for number in range(PLACES):
+        await added(f"line-old-{number}", 20)
+    running = list(await waiting.claim([kind]))
+    (newcomer,) = await added("line-new", 1)
+    for _ in range(60):  # by lot: each time it is one of two
+        await book.complete(running.pop(0).id, {})
+        running += await waiting.claim([kind])
+        if newcomer.id in ids(running):
+            return
+    pytest.fail("it waits for the backlog of others")
+
+
+async def test_a_burst_of_jobs_is_little_work_for_those_who_look(
+    waiting: WaitingJobs, database: Database, added: Added, kind: str
+) -> None:
+    kinds = [f"{kind}-{number}" for number in range(4)]
+    for number in range(20):
+        await added(f"line-burst-{number}", 0)
+    many = (
+        "INSERT INTO jobs (id, tenant_id, api_key_id, kind, request, status, waiting_since)"
+        " SELECT $1 || '-' || n, 'line-burst-' || n % 20, 'k', $1 || '-' || n % 4,"
+        " jsonb_build_object('asked', repeat('x', 300)), $2, CASE WHEN $3 THEN now() END"
+        " FROM generate_series($4::int, $5::int) AS n"
+    )
+    await database.execute(many, kind, "completed", False, 1, 20_000)
+    await database.execute("ANALYZE jobs")  # as far as it knows, nothing waits
+    await database.execute(many, kind, "queued", True, 20_001, 22_000)
+    assert len(await waiting.claim(kinds)) == 4 * PLACES
+    async with asyncio.timeout(1):  # a line made anew for each row takes several seconds
+        assert not await waiting.claim(kinds)
+    await database.execute("DELETE FROM jobs WHERE kind = ANY ($1)", kinds)
 
 
 async def test_kinds_keep_no_places_from_each_other(
@@ -113,7 +150,7 @@ async def test_what_ended_waits_no_longer_and_is_not_put_back(
         await book.hand_over(job)
     assert not await waiting.claim([kind])
     with pytest.raises(asyncpg.CheckViolationError):
-        await database.execute("UPDATE jobs SET waiting = true WHERE id = $1", failed.id)
+        await database.execute("UPDATE jobs SET waiting_since = now() WHERE id = $1", failed.id)
 
 
 async def test_one_whose_runner_died_waits_again_unless_it_was_resumed_since(

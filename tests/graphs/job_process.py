@@ -16,6 +16,7 @@ from pydantic import SecretStr
 import graphs.job_starter
 from auth.database import Database
 from auth.job_executions import JobExecutions
+from auth.job_news import Watch
 from auth.jobs import Job, JobBook
 from auth.listening import Listener
 from auth.waiting_jobs import WORK, WaitingJobs
@@ -50,7 +51,11 @@ class Counting:
         if index == job.request.get("away_at") and self._seen(job, f"begin {index}") < 3:
             raise ModelUnavailable("not there yet")
         if index == job.request.get("slow_at") and self._seen(job, f"begin {index}") == 1:
-            await asyncio.sleep(60)
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                self._note(job, f"stopped {index}")
+                raise
         self._note(job, f"done {index}")
         return {"index": index}
 
@@ -76,19 +81,20 @@ class Whole(Counting):
 
 
 async def running_jobs(
-    database: Database, url: SecretStr, kinds: Mapping[str, JobKind], places: int
+    database: Database, url: SecretStr, kinds: Mapping[str, JobKind], places: int, news: Watch
 ) -> JobStarter:
     """What the jobs application does, for some kinds."""
-    durable = Durable(url, JobBook(database), kinds)
+    durable = Durable(url, JobBook(database), kinds, news.tell)
     await durable.launch()
     waiting, wanted = WaitingJobs(database, places), JobExecutions(database)
-    return JobStarter(waiting, wanted, durable, Executions(url), kinds)
+    return JobStarter(waiting, wanted, durable, Executions(url), kinds, news)
 
 
 async def main(url: SecretStr, log: Path, *, deaf: bool) -> None:
     kinds = {kind.name: kind(log) for kind in (Counting, Whole)}
-    starter = await running_jobs(Database(url), url, kinds, PLACES)
-    listener = Listener(Database(url, connections=1), WORK, lambda _: starter.look())
+    news = Watch()
+    starter = await running_jobs(Database(url), url, kinds, PLACES, news)
+    listener = Listener(Database(url, connections=1), WORK, lambda _: news.tell())
     running = [starter.run()] if deaf else [starter.run(), listener.run()]
     print("ready", flush=True)  # noqa: T201  # what the test waits for
     await asyncio.gather(*running)

@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import SecretStr
@@ -14,6 +15,7 @@ from auth.jobs import JobBook, JobStatus
 from auth.principal import Principal
 from core.errors import Conflict, NotFound
 from core.settings import ROOT
+from graphs.executions import Executions
 
 pytestmark = pytest.mark.timeout(120)
 PAUSE_S = 0.05
@@ -233,13 +235,68 @@ async def test_a_cancelled_job_stops_where_it_is(database_url, book, log):
     async with runner(database_url, log):
         await until(at_the_slow_piece)
         await book.cancel("jobs-1", "counting", job.id)
-        await asyncio.sleep(2)
-        assert notes(log, job)[-1] == "begin 1"
+
+        async def stopped():
+            return notes(log, job)[-1] == "stopped 1"
+
+        await until(stopped, 20)
+        assert await Executions(SecretStr(database_url)).known([job.id]) == {job.id: False}
     assert (await book.read(job.id)).status is JobStatus.CANCELLED
     other = await book.add(principal(), "counting", "job_", {})
     await book.complete(other.id, {})
     with pytest.raises(Conflict):
         await book.cancel("jobs-1", "counting", other.id)
+
+
+async def test_a_job_that_a_dead_process_left_is_stopped_as_well(database_url, book, log):
+    job = await added(book, pieces=3, slow_at=1)
+
+    async def at_the_slow_piece():
+        return "begin 1" in notes(log, job)
+
+    await run_and_kill(database_url, log, at_the_slow_piece)
+    again = await added(book, pieces=1, slow_at=0)  # the first slow piece is slow once
+
+    async def has_begun():
+        return "begin 0" in notes(log, again)
+
+    async with runner(database_url, log):
+        await until(has_begun)
+        await book.cancel("jobs-1", "counting", again.id)
+        assert (await ended(book, job)).status is JobStatus.COMPLETED
+
+        async def stopped():
+            return notes(log, again)[-1] == "stopped 0"
+
+        await until(stopped, 20)
+
+
+async def test_an_execution_of_the_past_does_not_touch_a_job_that_was_resumed_since(
+    database_url, book, log
+):
+    job = await added(book, pieces=3, slow_at=1)
+
+    async def at_the_slow_piece():
+        return "begin 1" in notes(log, job)
+
+    await run_and_kill(database_url, log, at_the_slow_piece)
+    await book.cancel("jobs-1", "counting", job.id)
+    later = datetime.now(UTC) + timedelta(days=1)
+    resumed = await book.reopen(principal(), "counting", job.id, later)
+    async with runner(database_url, log):  # which goes on with the execution that it finds
+
+        async def past_is_over():
+            known = await Executions(SecretStr(database_url)).known([job.execution])
+            return known == {job.execution: False}
+
+        await until(past_is_over)
+        assert (await book.read(job.id)).status is JobStatus.QUEUED
+        await book.complete(job.id, {"sum": 0}, job.execution)
+        await book.fail(job.id, "x", "x", job.execution)
+        assert (await book.begin(job.id, job.execution)).status is JobStatus.QUEUED
+        await book.hand_over(resumed)
+        end = await ended(book, job)
+    assert (end.status, end.result["sum"]) == (JobStatus.COMPLETED, 3)
 
 
 async def test_tenants_do_not_see_each_others_jobs(book):

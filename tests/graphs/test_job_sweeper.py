@@ -78,8 +78,15 @@ def told():
 
 
 @pytest.fixture
-def sweeper(database, book, executions, waiting, told):
-    return JobSweeper(JobExecutions(database), executions, book, waiting, {"kind": told})
+def running():
+    """Executions that are under way in this process."""
+    return set()
+
+
+@pytest.fixture
+def sweeper(database, book, executions, waiting, told, running):
+    wanted, kinds = JobExecutions(database), {"kind": told}
+    return JobSweeper(wanted, executions, book, waiting, kinds, lambda: running)
 
 
 @pytest.fixture
@@ -172,11 +179,24 @@ async def test_a_job_whose_execution_ended_without_a_word_does_not_wait_for_ever
     assert (job.id, "failed") in told.ends
 
 
-async def test_what_is_under_way_is_left_alone(book, waiting, sweeper, told, owner, execute):
+async def test_what_is_under_way_is_left_alone_and_what_only_seems_to_be_goes_on(
+    book, waiting, sweeper, told, owner, execute, running, database
+):
+    async def queue_of(job):
+        statement = "SELECT queue_name FROM dbos.workflow_status WHERE workflow_uuid = $1"
+        return (await database.row(statement, job.execution))["queue_name"]
+
     job = await book.add(owner, "kind", "job_", {})
-    assert await waits(waiting, job)
-    await execute(job)
-    for _ in range(3):
+    left = await book.add(owner, "kind", "job_", {})
+    await waiting.claim(["kind"])
+    for each in (job, left):
+        await execute(each)
+    running.add(job.execution)
+    await sweeper.sweep()
+    assert [await queue_of(each) for each in (job, left)] == ["nobody", "nobody"]
+    for _ in range(2):
         await sweeper.sweep()
-    assert (await book.read(job.id)).status is JobStatus.IN_PROGRESS
-    assert not [end for end in told.ends if end[0] == job.id]
+    assert [await queue_of(each) for each in (job, left)] == ["nobody", "_dbos_internal_queue"]
+    for each in (job, left):
+        assert (await book.read(each.id)).status is JobStatus.IN_PROGRESS
+    assert not [end for end in told.ends if end[0] in (job.id, left.id)]

@@ -170,7 +170,9 @@ async def test_nothing_is_told_of_a_run_that_was_deleted(book, hook_of, receiver
     assert not receiver.requests
 
 
-WAITING = "SELECT id FROM jobs WHERE kind = 'webhook' AND waiting ORDER BY created_at"
+WAITING = (
+    "SELECT id FROM jobs WHERE kind = 'webhook' AND waiting_since IS NOT NULL ORDER BY created_at"
+)
 
 
 class Sending:
@@ -208,7 +210,7 @@ class Sending:
 @pytest.fixture
 async def sending(database):
     await database.execute("UPDATE jobs SET try_at = NULL WHERE try_at IS NOT NULL")
-    await database.execute("UPDATE jobs SET waiting = false WHERE waiting")
+    await database.execute("UPDATE jobs SET waiting_since = NULL")
     return Sending(database)
 
 
@@ -293,7 +295,9 @@ async def test_a_try_that_is_due_waits_in_its_row_whoever_dies(
     (due,) = await sending.tries.due(NOW + timedelta(minutes=1))
     assert due.execution == f"{hook.id}.1"
     assert (await sending.book.read(hook.id)).execution == due.execution
-    row = await database.row("SELECT status, waiting FROM jobs WHERE id = $1", hook.id)
+    row = await database.row(
+        "SELECT status, waiting_since IS NOT NULL FROM jobs WHERE id = $1", hook.id
+    )
     assert tuple(row) == ("queued", True)
     assert not await sending.tries.due(NOW + timedelta(minutes=1))
     assert pause_after(due) == PAUSES[1]

@@ -571,7 +571,9 @@ async def test_the_end_of_a_run_is_told_again_when_its_owner_asks(world, client)
     told = again.json()["webhook"]
     assert (told["status"], told["tries"], told["next_try_at"]) == ("pending", 1, None)
     assert (await world.book.read(job.id)).execution != job.execution
-    row = await world.database.row("SELECT status, waiting FROM jobs WHERE id = $1", job.id)
+    row = await world.database.row(
+        "SELECT status, waiting_since IS NOT NULL FROM jobs WHERE id = $1", job.id
+    )
     assert tuple(row) == ("queued", True)
     async with world.http(await world.tenant()) as other:
         assert (await other.post(f"{RUNS}/{run['id']}/redeliver")).status_code == 404
