@@ -62,6 +62,16 @@ def precision(torch: Any, settings: DiffusionSettings) -> Any:
     return getattr(torch, settings.dtype)
 
 
+def make_of(settings: DiffusionSettings) -> str:
+    """The class that the folder names, such as `WanPipeline`. Raises SettingsError."""
+    from diffusers import DiffusionPipeline
+
+    try:
+        return str(DiffusionPipeline.load_config(locate(settings.source))["_class_name"])
+    except (OSError, ValueError, KeyError) as error:
+        raise SettingsError(f"diffusion weights {settings.source!r}: {error}") from error
+
+
 def load_pipeline(settings: DiffusionSettings, dtype: Any) -> Any:
     """The pipeline that the folder names, placed.
 

@@ -7,7 +7,8 @@ does not know requests. Drawing is for one thread at a time; `get` and `takes` a
 
 import inspect
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from core.errors import InvalidRequest, SettingsError
@@ -95,11 +96,26 @@ class Pipelines:
     def decode(self, latents: Any) -> list[Any]:
         """Latents [n, channels, h, w] as PIL pictures, for previews."""
         vae = self.text.vae
-        with self.torch.inference_mode():
+        with self.torch.inference_mode(), self._safe(vae):
             scaled = latents.to(vae.dtype) / vae.config.scaling_factor
             drawn = vae.decode(scaled + (getattr(vae.config, "shift_factor", None) or 0)).sample
         pictures: list[Any] = self.text.image_processor.postprocess(drawn, output_type="pil")
         return pictures
+
+    @contextmanager
+    def _safe(self, vae: Any) -> Iterator[None]:
+        """In a precision that the decoder's numbers fit in: SDXL's own overflow in float16, where
+        pictures would be black. Pipelines do so for the finished picture.
+        """
+        stored = vae.dtype
+        if stored != self.torch.float16 or not getattr(vae.config, "force_upcast", False):
+            yield
+            return
+        vae.to(self.torch.float32)
+        try:
+            yield
+        finally:
+            vae.to(stored)
 
     def expectation(self) -> Any:
         """The clean latents that the last step expected, or None."""

@@ -8,10 +8,14 @@ import inspect
 import math
 from typing import Any, Literal
 
-from pydantic import Field
-
 from core.errors import InvalidRequest
-from deployments.diffusion import DiffusionSettings, load_pipeline, precision, torch_for
+from deployments.diffusion import (
+    DiffusionSettings,
+    load_pipeline,
+    make_of,
+    precision,
+    torch_for,
+)
 
 Task = Literal["text", "image"]
 
@@ -24,8 +28,9 @@ WAN_GRID, LTX_GRID = 16, 32
 class VideoLoadSettings(DiffusionSettings):
     """What loading takes: a part of a video model's `engine` settings."""
 
-    decoder_dtype: Literal["float32", "float16", "bfloat16"] = Field("float32")
-    """Of the VAE: in half precision, Wan's shows bands."""
+    decoder_dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    """Of the VAE. None: float32 for Wan's, which shows bands in half precision; for others as the
+    rest, since their pipelines give it what they work in."""
 
 
 class VideoPipelines:
@@ -33,10 +38,11 @@ class VideoPipelines:
 
     def __init__(self, settings: VideoLoadSettings) -> None:
         self.torch = torch_for(settings)
-        dtype = {
-            "default": precision(self.torch, settings),
-            "vae": getattr(self.torch, settings.decoder_dtype),
-        }
+        dtype = {"default": precision(self.torch, settings)}
+        if settings.decoder_dtype is not None:
+            dtype["vae"] = getattr(self.torch, settings.decoder_dtype)
+        elif make_of(settings).startswith("Wan"):
+            dtype["vae"] = self.torch.float32
         self._loaded = load_pipeline(settings, dtype)
         self._made: dict[Task, Any] = {}
         name = type(self._loaded).__name__

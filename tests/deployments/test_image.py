@@ -25,16 +25,92 @@ CARD = ModelCard(id="tiny", spec="deployments.image:SPEC")
 STEPS = 4
 
 
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory):
-    """An untrained Stable Diffusion folder, with a ControlNet beside it."""
+@pytest.fixture(scope="session", params=["sd", "sdxl"])
+def folder(tmp_path_factory, request):
+    """An untrained folder of Stable Diffusion, and one of SDXL, with a ControlNet beside it."""
+    path = tmp_path_factory.mktemp("image")
+    return _sdxl(path) if request.param == "sdxl" else _stable_diffusion(path)
+
+
+def _sdxl(path):
+    import torch
+    from diffusers import (
+        AutoencoderKL,
+        ControlNetModel,
+        EulerDiscreteScheduler,
+        StableDiffusionXLPipeline,
+        UNet2DConditionModel,
+    )
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    from models.starter_image import words
+
+    torch.manual_seed(0)
+    tokenizer = words.build(1)
+    texts = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=32,
+        num_attention_heads=4,
+        num_hidden_layers=2,
+        projection_dim=32,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    denoiser = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=(2, 4),
+        transformer_layers_per_block=(1, 2),
+        cross_attention_dim=64,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=32 + 6 * 8,
+    )
+    autoencoder = AutoencoderKL(
+        block_out_channels=[8] * 4,
+        norm_num_groups=4,
+        down_block_types=["DownEncoderBlock2D"] * 4,
+        up_block_types=["UpDecoderBlock2D"] * 4,
+        force_upcast=True,
+    )
+    scheduler = EulerDiscreteScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        steps_offset=1,
+        timestep_spacing="leading",
+    )
+    StableDiffusionXLPipeline(
+        vae=autoencoder,
+        text_encoder=CLIPTextModel(texts),
+        text_encoder_2=CLIPTextModelWithProjection(texts),
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer,
+        unet=denoiser,
+        scheduler=scheduler,
+    ).save_pretrained(path / "weights")
+    _save_controlnet(ControlNetModel, denoiser, path)
+    return path
+
+
+def _save_controlnet(kind, denoiser, path):
+    net = kind.from_unet(denoiser, conditioning_embedding_out_channels=(8, 8, 16, 16))
+    net.controlnet_down_blocks[0].weight.data.normal_(std=0.5)
+    net.save_pretrained(path / "edges")
+
+
+def _stable_diffusion(path):
     import torch
     from diffusers import ControlNetModel, StableDiffusionPipeline
 
     from models.starter_image import networks, words
 
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("image")
     tokenizer = words.build(1)
     denoiser = networks.new_denoiser()
     pipeline = StableDiffusionPipeline(
@@ -48,9 +124,7 @@ def folder(tmp_path_factory):
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(path / "weights")
-    net = ControlNetModel.from_unet(denoiser, conditioning_embedding_out_channels=(8, 8, 16, 16))
-    net.controlnet_down_blocks[0].weight.data.normal_(std=0.5)
-    net.save_pretrained(path / "edges")
+    _save_controlnet(ControlNetModel, denoiser, path)
     return path
 
 
@@ -320,6 +394,28 @@ async def events_of(model, **fields):
     names = [chunk.data.split(b"\n")[0].removeprefix(b"event: ").decode() for chunk in chunks]
     assert [event["type"] for event in events] == names
     return events, chunks
+
+
+async def test_in_half_precision_nothing_is_decoded_that_would_be_black(folder, monkeypatch):
+    half = Image(
+        ImageSettings(
+            name="half", source=str(folder / "weights"), steps=STEPS, dtype="float16", threads=1
+        )
+    )
+    vae = half.pipelines.text.vae
+    decode, precisions = vae.decode, []
+
+    def watched(latents, **options):
+        precisions.append(str(vae.dtype))
+        return decode(latents, **options)
+
+    monkeypatch.setattr(vae, "decode", watched)
+    events, _ = await events_of(half, partial_images=2)
+    assert vae.config.force_upcast
+    assert precisions[:2] == ["torch.float32"] * 2, "the last is the pipeline's own"
+    assert str(vae.dtype) == "torch.float16", "for the next picture's memory"
+    for event in events:
+        assert np.asarray(opened(event["b64_json"])).std() > 0
 
 
 async def test_a_stream_previews_and_completes(model):

@@ -11,13 +11,15 @@ from core.transcription import TranscriptionRequest, TranslationRequest
 from deployments.transcription import Transcription, TranscriptionSettings
 from tests.deployments.sounds import encoded, tone
 
-LANGUAGES = 99
 WIDTH, HEADS, FRAMES = 16, 2, 1500
 
 
-@pytest.fixture(scope="module")
-def multilingual(tmp_path_factory):
-    """A network of a few units with the vocabulary of OpenAI's multilingual models."""
+@pytest.fixture(scope="module", params=[(99, 80), (100, 128)], ids=["large-v2", "large-v3"])
+def multilingual(tmp_path_factory, request):
+    """A network of a few units with the vocabulary of OpenAI's multilingual models, and what they
+    hear: bands of frequency.
+    """
+    count, mels = request.param
     import torch
     from ctranslate2.converters.transformers import WhisperLoader
     from ctranslate2.specs import WhisperSpec
@@ -33,7 +35,7 @@ def multilingual(tmp_path_factory):
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     marks = ["<|endoftext|>", "<|startoftranscript|>"]
-    marks += [f"<|{code}|>" for code in _LANGUAGE_CODES[:LANGUAGES]]
+    marks += [f"<|{code}|>" for code in _LANGUAGE_CODES[:count]]
     marks += ["<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>"]
     marks += ["<|nospeech|>", "<|notimestamps|>"]
     marks += [f"<|{n * 0.02:.2f}|>" for n in range(1501)]
@@ -41,7 +43,7 @@ def multilingual(tmp_path_factory):
     size = tokenizer.get_vocab_size()
 
     torch.manual_seed(3)
-    model = Whisper(Shape(size, 1, WIDTH, HEADS, 1, 1))
+    model = Whisper(Shape(size, 1, WIDTH, HEADS, 1, 1, mels=mels))
     spec, loader = WhisperSpec(1, HEADS, 1, HEADS), WhisperLoader()
     loader.set_encoder(spec.encoder, model.encoder)
     loader.set_decoder(spec.decoder, model.decoder)
@@ -49,7 +51,7 @@ def multilingual(tmp_path_factory):
     out.weight = model.decoder.embed_tokens.weight
     loader.set_linear(spec.decoder.projection, out)
     spec.register_vocabulary([tokenizer.id_to_token(n) for n in range(size)])
-    spec.config.lang_ids = list(range(50259, 50259 + LANGUAGES))
+    spec.config.lang_ids = list(range(50259, 50259 + count))
     spec.config.suppress_ids = []
     spec.config.suppress_ids_begin = []
     spec.config.alignment_heads = [[0, 0], [0, 1]]
@@ -57,7 +59,7 @@ def multilingual(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whisper")
     spec.save(str(folder))
     tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "preprocessor_config.json").write_text(json.dumps({"feature_size": 80}))
+    (folder / "preprocessor_config.json").write_text(json.dumps({"feature_size": mels}))
     return Transcription(
         TranscriptionSettings(name="m", source=str(folder), cpu_threads=1, beam_size=1)
     )
@@ -71,7 +73,7 @@ async def test_the_language_is_found_out_when_the_caller_does_not_say(multilingu
     request = TranscriptionRequest(file=sound(), response_format="verbose_json", temperature=0.1)
     answer = orjson.loads((await multilingual.transcribe(request, CallContext("r"))).body)
     assert answer["language"] in multilingual.languages
-    assert len(multilingual.languages) >= LANGUAGES
+    assert len(multilingual.languages) >= 99
     assert answer["task"] == "transcribe"
 
 

@@ -384,14 +384,28 @@ def other_make(tmp_path_factory):
     return str(folder)
 
 
-async def test_another_make_of_model_takes_the_same_requests(other_make):
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+async def test_another_make_of_model_takes_the_same_requests(other_make, dtype):
     limits = {"sizes": ["64x64", "96x64"], "fps": [8, 24], "max_frames": 25}
-    model = Video(settings(other_make, limits=limits, drawn_size=None))
+    model = Video(settings(other_make, limits=limits, drawn_size=None, dtype=dtype))
     for more in ({}, {"input_reference": picture()}, {"size": "96x64"}):
         body, units = await animated(model, seconds=1, **more)
         _, frames = film(body)
         assert (len(frames), body["fps"]) == (24, 24)
         assert units.video_pixel_ms == frames.shape[1] * frames.shape[2] * 1000
+
+
+async def test_in_half_precision_frames_are_decoded_in_full_where_bands_would_show(source):
+    model = Video(settings(source, dtype="bfloat16"))
+    parts = model.pipelines.get("text").components
+    assert (str(parts["transformer"].dtype), str(parts["vae"].dtype)) == (
+        "torch.bfloat16",
+        "torch.float32",
+    )
+    for more in ({}, {"input_reference": picture()}):
+        body, _ = await animated(model, seconds=1, **more)
+        _, frames = film(body)
+        assert frames.std() > 0
 
 
 def test_weights_that_are_not_there_are_a_settings_error(tmp_path):
