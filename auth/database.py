@@ -24,6 +24,7 @@ OUTAGES = (
     asyncpg.OperatorInterventionError,  # shutting down, starting up, statement cancelled
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
     asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, while another server takes over
     asyncpg.InterfaceError,  # the connection went away under us
     asyncpg.InternalClientError,
 )

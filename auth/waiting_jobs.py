@@ -59,7 +59,7 @@ class WaitingJobs:
     async def put_back(self, job: Job) -> None:
         """Have one that nothing runs wait again; harmless if it ended, or was resumed since."""
         await self._database.execute(
-            "UPDATE jobs SET status = 'queued', waiting_since = coalesce(started_at, now())"
+            "UPDATE jobs SET status = 'queued', waiting_since = now()"
             " WHERE id = $1 AND status IN ('queued', 'in_progress') AND waiting_since IS NULL"
             " AND coalesce((result ->> 'resumed')::int, 0) = $2",
             job.id,

@@ -111,8 +111,8 @@ class Pipelines:
         if stored != self.torch.float16 or not getattr(vae.config, "force_upcast", False):
             yield
             return
-        vae.to(self.torch.float32)
         try:
+            vae.to(self.torch.float32)
             yield
         finally:
             vae.to(stored)

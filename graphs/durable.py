@@ -55,7 +55,7 @@ class Durable:
         self._book = book
         self._kinds = kinds
         self._freed = freed
-        self._running: dict[str, str] = {}
+        self._bodies: dict[object, tuple[str, str]] = {}
         # Stores and handles belong to this loop; DBOS has a loop of its own.
         self._loop = asyncio.get_running_loop()
         config: DBOSConfig = {
@@ -77,7 +77,7 @@ class Durable:
     @property
     def running(self) -> Mapping[str, str]:
         """Executions whose work is under way here, and the jobs they are of."""
-        return self._running
+        return dict(list(self._bodies.values()))
 
     async def launch(self) -> None:
         """Go on with what a dead process left."""
@@ -115,12 +115,15 @@ class Durable:
 
     @contextmanager
     def _runs(self, execution: str, job_id: str) -> Iterator[None]:
-        """Its work is under way, inside; then it has left its place."""
-        self._running[execution] = job_id
+        """Its work is under way, inside; then it has left its place. An execution may have two
+        bodies for a while, of which DBOS ends the one that does not own it.
+        """
+        body = object()
+        self._bodies[body] = (execution, job_id)
         try:
             yield
         finally:
-            self._running.pop(execution, None)
+            del self._bodies[body]
             self._loop.call_soon_threadsafe(self._freed)
 
     def _step(

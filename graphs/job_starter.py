@@ -9,8 +9,6 @@ import asyncio
 import logging
 from collections.abc import Collection
 
-from asyncpg import PostgresError
-
 from auth.job_executions import JobExecutions
 from auth.job_news import Watch
 from auth.job_rows import Job
@@ -59,7 +57,7 @@ class JobStarter:
             try:
                 await self._start_waiting()
                 await self._stop_cancelled()
-            except (CarillonError, PostgresError) as error:  # a standby takes no claims
+            except CarillonError as error:
                 logger.warning("jobs are not begun: %s", error)
 
     async def _start_waiting(self) -> None:
@@ -76,7 +74,7 @@ class JobStarter:
             logger.exception("job %s is left to the sweeper", job.id)
 
     async def _stop_cancelled(self) -> None:
-        running = dict(self._durable.running)
+        running = self._durable.running
         self._stopped &= running.keys()
         if running:
             wanted = await self._wanted.still_wanted(running.values())

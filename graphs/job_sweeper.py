@@ -105,7 +105,8 @@ class JobSweeper:
         if is_under_way is None:
             await self._waiting.put_back(job)
         elif is_under_way:
-            await self._executions.resume(execution.name)
+            if execution.name not in self._running():  # begun by now
+                await self._executions.resume(execution.name)
         else:
             await self._book.fail(job.id, CarillonError.code, LOST, execution.name)
             await self._tell(await self._book.read(job.id))

@@ -172,6 +172,7 @@ class WorkflowRuns:
         job = await self.find(principal, run_id)
         left: list[StepLeft] = []
         if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
+            await self._admission.end(job)  # whoever ran it may have died before it could
             plan = await self.plan(principal, job.request["workflow"])
             rows = await self._steps.of_run(principal.tenant_id, run_id)
             left = steps_left(plan, rows)

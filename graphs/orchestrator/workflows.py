@@ -75,8 +75,9 @@ class Workflows:
         lock = self._running.setdefault(job.id, asyncio.Lock())
         # A run that was resumed at once waits until what was cancelled has gone.
         async with lock:
-            job = await self._book.read(job.id)
-            return {} if job.status.is_final else await self._run(job)
+            fresh = await self._book.read(job.id)
+            is_over = fresh.status.is_final or fresh.execution != job.execution
+            return {} if is_over else await self._run(fresh)
 
     async def finish(self, job: Job, outcomes: list[Outcome]) -> Outcome:
         """What the piece said."""

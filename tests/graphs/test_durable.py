@@ -15,6 +15,7 @@ from auth.jobs import JobBook, JobStatus
 from auth.principal import Principal
 from core.errors import Conflict, NotFound
 from core.settings import ROOT
+from graphs.durable import Durable
 from graphs.executions import Executions
 
 pytestmark = pytest.mark.timeout(120)
@@ -297,6 +298,20 @@ async def test_an_execution_of_the_past_does_not_touch_a_job_that_was_resumed_si
         await book.hand_over(resumed)
         end = await ended(book, job)
     assert (end.status, end.result["sum"]) == (JobStatus.COMPLETED, 3)
+
+
+async def test_an_execution_runs_until_the_last_of_its_bodies_has_left():
+    freed = []
+    durable = Durable.__new__(Durable)
+    durable._bodies, durable._loop = {}, asyncio.get_running_loop()
+    durable._freed = lambda: freed.append(dict(durable.running))
+    with durable._runs("job_1.2", "job_1"):
+        with durable._runs("job_1.2", "job_1"), durable._runs("job_2", "job_2"):
+            assert durable.running == {"job_1.2": "job_1", "job_2": "job_2"}
+        assert durable.running == {"job_1.2": "job_1"}
+    assert not durable.running
+    await asyncio.sleep(0)
+    assert freed == [{}] * 3
 
 
 async def test_tenants_do_not_see_each_others_jobs(book):

@@ -427,6 +427,19 @@ async def test_a_failed_run_is_resumed_and_only_what_failed_is_done_again(world,
     assert world.models.asked["item 0"] == 1
 
 
+async def test_what_a_lost_execution_held_of_budgets_is_given_back_when_it_is_resumed(
+    world, client
+):
+    world.runner.paused = True
+    run = await begun(client, say("a", "one"))
+    assert run["id"] in world.admission.promises
+    await world.book.fail(run["id"], "x", "the process that said so died before it gave it back")
+    resumed = await client.post(f"{RUNS}/{run['id']}/resume")
+    assert resumed.status_code == 200, resumed.text
+    names = [name for name in world.admission.promises if name.startswith(run["id"])]
+    assert names == [f"{run['id']}.1"]
+
+
 async def read_events(client, run, **headers):
     events = []
     async with client.stream("GET", f"{RUNS}/{run['id']}/events", headers=headers) as response:
