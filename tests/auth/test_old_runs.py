@@ -35,9 +35,9 @@ async def test_a_run_goes_when_its_plan_keeps_it_no_longer(database):
         jobs[name] = job = await book.add(who, kind, "x_", {"workflow": {}})
         await steps.record(tenant, job.id, StepRow("a", StepStatus.COMPLETED, output={"text": "x"}))
         if days is not None:
+            await book.complete(job.id, {})
             await database.execute(
-                "UPDATE jobs SET status = 'completed', ended_at = now() - $2 * interval '1 day'"
-                " WHERE id = $1",
+                "UPDATE jobs SET ended_at = now() - $2 * interval '1 day' WHERE id = $1",
                 job.id,
                 days,
             )
