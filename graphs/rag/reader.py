@@ -11,8 +11,8 @@ import asyncio
 import json
 import resource
 import signal
+import subprocess
 import sys
-from contextlib import suppress
 from typing import Any
 
 from core.errors import DeadlineExceeded, InvalidRequest, UnsupportedMediaType
@@ -43,26 +43,29 @@ class FileReader:
             DeadlineExceeded: the machine is too busy to read it.
         """
         async with self._room:
-            child = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "graphs.rag.reader"),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                cwd=ROOT,
-                env={"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "LANG": "C.UTF-8"},
-            )
+            child = _begun()
             try:
                 async with asyncio.timeout(self._wait_s):
-                    output, _ = await child.communicate(data)
+                    output, _ = await asyncio.to_thread(child.communicate, data)
             except TimeoutError as error:
                 raise DeadlineExceeded("the document could not be read in time") from error
             finally:
-                if child.returncode is None:
-                    with suppress(ProcessLookupError):
-                        child.kill()
-                    await child.wait()
+                child.kill()  # which ends its thread too; nothing happens when it has ended
         return await asyncio.to_thread(_answer, output, child.returncode)
+
+
+def _begun() -> "subprocess.Popen[bytes]":
+    """A child that waits for a file. By vfork: the event loop's own way forks, and runs in the
+    child what gRPC, which Ray brings, wants done after forks; now and then that never ends.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", "graphs.rag.reader"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "LANG": "C.UTF-8"},
+    )
 
 
 def _answer(output: bytes, status: int | None) -> dict[str, Any]:
