@@ -70,7 +70,7 @@ class Durable:
             # is a round trip more for every step.
             "db_engine_kwargs": {"pool_pre_ping": False},
         }
-        self._dbos = DBOS(config=config)
+        DBOS(config=config)
         DBOS.listen_queues([])  # jobs wait in their rows
         self._job = self._declared()
 
@@ -89,10 +89,6 @@ class Durable:
         """
         with SetWorkflowID(job.execution):
             await DBOS.start_workflow_async(self._job, job.id)
-
-    async def stop(self) -> None:
-        """Cease, leaving what runs to whoever comes next."""
-        await asyncio.to_thread(DBOS.destroy)
 
     def _declared(self) -> Callable[[str], Coroutine[Any, Any, None]]:
         begin, piece = self._step("begin", self._begin), self._step("piece", self._piece)

@@ -1,11 +1,36 @@
 """The reading process: answers, refusals, and files that would spoil whoever reads them."""
 
+import subprocess
+import sys
+
 import pytest
 
 from core.errors import DeadlineExceeded, InvalidRequest, UnsupportedMediaType
+from core.settings import ROOT
 from graphs.rag.reader import FileReader, _answer
 from graphs.rag.reading import Reading
 from tests.graphs.rag import papers
+
+FORKS = """
+import ctypes
+import uvloop
+from graphs.rag.reader import FileReader
+from tests.graphs.rag import papers
+
+forks = []
+hook = ctypes.CFUNCTYPE(None)(lambda: forks.append(1))
+ctypes.CDLL(None)["__register_atfork"](hook, None, None, None)
+uvloop.run(FileReader().read(papers.docx()))
+print(len(forks))
+"""
+"""Reads a file as a replica does, and says how often hooks of forks ran."""
+
+
+def test_no_library_has_a_word_in_how_the_process_is_begun():
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS], cwd=ROOT, capture_output=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == b"0", "gRPC's hook may never come back"
 
 
 async def test_a_file_is_read_by_a_process_of_its_own():
