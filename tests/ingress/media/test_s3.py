@@ -4,13 +4,11 @@ import asyncio
 import hashlib
 
 import pytest
+from moto.server import ThreadedMotoServer
 
 from core.errors import NotFound, StoreUnavailable
 from ingress.media.blobs import PIECE_BYTES, Blobs
 from tests.ingress.media.conftest import png
-
-pytest.importorskip("s3fs", reason="s3fs is not installed")
-moto = pytest.importorskip("moto.server", reason="moto is not installed")
 
 
 @pytest.fixture
@@ -18,7 +16,7 @@ def options(monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
     yield {"endpoint_url": f"http://{host}:{port}", "skip_instance_cache": True}
