@@ -76,6 +76,11 @@ BEGIN = """
     WHERE id = $1 AND status IN ('queued', 'in_progress')
     AND ($2::int IS NULL OR coalesce((result ->> 'resumed')::int, 0) = $2) RETURNING *
 """
+ADVANCE = """
+    UPDATE jobs SET progress = greatest(progress, $3), result = result || $4::jsonb
+    WHERE id = $1 AND status = 'in_progress'
+    AND coalesce((result ->> 'resumed')::int, 0) = $2
+"""
 COMPLETE = """
     UPDATE jobs SET status = 'completed', progress = 1, ended_at = now(), waiting_since = NULL,
         result = result || $3::jsonb
@@ -233,14 +238,10 @@ class JobBook:
         row = await self._database.row(BEGIN, job_id, resumption_of(execution))
         return await self.read(job_id) if row is None else job_of(row)
 
-    async def advance(self, job_id: str, progress: float, result: dict[str, Any]) -> None:
-        """What is done so far."""
+    async def advance(self, job: Job, progress: float, result: dict[str, Any]) -> None:
+        """What is done so far, in the word of the execution that `job` was read in."""
         await self._database.execute(
-            "UPDATE jobs SET progress = greatest(progress, $2), result = result || $3::jsonb"
-            " WHERE id = $1 AND status = 'in_progress'",
-            job_id,
-            progress,
-            orjson.dumps(result).decode(),
+            ADVANCE, job.id, resumption_of(job.execution), progress, orjson.dumps(result).decode()
         )
 
     async def complete(

@@ -266,6 +266,8 @@ async def _taken(
 ) -> Mapping[str, int]:
     """Count `size` more bytes for the tenant and `holders`; what each has then."""
     used = {TENANT: await connection.fetchval(RESERVE, tenant_id, size)}
+    if not holders:
+        return used
     for row in await connection.fetch(RESERVE_FOR, tenant_id, holders, size):
         used[row["holder"]] = row["bytes"]
     return used

@@ -81,7 +81,7 @@ class PieceJournal:
         async with self._writing:  # the last one written knows all that the others knew
             counts: Counts = more.get("counts") or self._known["counts"]
             share = (counts["completed"] + counts["failed"]) / max(counts["total"], 1)
-            await self._book.advance(self._job.id, share, {"piece": self._known} | more)
+            await self._book.advance(self._job, share, {"piece": self._known} | more)
 
 
 def counts_of(total: int, completed: int, failed: int) -> Counts:

@@ -62,7 +62,7 @@ class Batches:
     async def plan(self, job: Job) -> int:
         """Check every line before the first one costs anything. Raises InvalidRequest."""
         count = await self._requests.check(job)
-        await self._book.advance(job.id, 0, {"counts": counts_of(count, 0, 0)})
+        await self._book.advance(job, 0, {"counts": counts_of(count, 0, 0)})
         return -(-count // PIECE_LINES)
 
     async def piece(self, job: Job, index: int) -> Outcome:

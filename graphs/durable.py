@@ -56,6 +56,7 @@ class Durable:
         self._kinds = kinds
         self._freed = freed
         self._bodies: dict[object, tuple[str, str]] = {}
+        self._ahead: dict[str, asyncio.Task[None]] = {}
         # Stores and handles belong to this loop; DBOS has a loop of its own.
         self._loop = asyncio.get_running_loop()
         config: DBOSConfig = {
@@ -86,9 +87,18 @@ class Durable:
     async def start(self, job: Job) -> None:
         """Begin one that was claimed; one that was begun before is left to whoever has it. Returns
         when its execution is kept, and waits for PostgreSQL as long as that is away.
+
+        What is done in one step does not wait for that: it would be done again from its beginning
+        whenever this process dies.
         """
-        with SetWorkflowID(job.execution):
-            await DBOS.start_workflow_async(self._job, job.id)
+        if self._kinds[job.kind].in_one and job.execution not in self._ahead:
+            self._ahead[job.execution] = asyncio.create_task(self._whole(job))
+        try:
+            with SetWorkflowID(job.execution):
+                await DBOS.start_workflow_async(self._job, job.id)
+        except BaseException:
+            self._let_go(job.execution)
+            raise
 
     def _declared(self) -> Callable[[str], Coroutine[Any, Any, None]]:
         begin, piece = self._step("begin", self._begin), self._step("piece", self._piece)
@@ -120,6 +130,7 @@ class Durable:
             yield
         finally:
             del self._bodies[body]
+            self._loop.call_soon_threadsafe(self._let_go, execution)
             self._loop.call_soon_threadsafe(self._freed)
 
     def _step(
@@ -144,18 +155,30 @@ class Durable:
         """How many pieces are left, each a step of its own; of a kind that is done in one step all
         are done here.
         """
+        if (ahead := self._ahead.pop(execution, None)) is not None:
+            await ahead
+            return 0
         job = await self._book.begin(job_id, execution)
         if job.status.is_final or job.execution != execution:  # resumed since
             return 0
         kind = self._kinds[job.kind]
-        count = await kind.plan(job)
         if not kind.in_one:
-            return count
-        outcomes = [await kind.piece(job, index) for index in range(count)]
+            return await kind.plan(job)
+        await self._whole(job)
+        return 0
+
+    async def _whole(self, job: Job) -> None:
+        """All of one that is in progress, to its end."""
+        kind = self._kinds[job.kind]
+        outcomes = [await kind.piece(job, index) for index in range(await kind.plan(job))]
         result = await kind.finish(job, outcomes)
         # Tried again by itself: only who is killed here does the pieces again.
-        await patiently(job, lambda: self._book.complete(job_id, result, execution))
-        return 0
+        await patiently(job, lambda: self._book.complete(job.id, result, job.execution))
+
+    def _let_go(self, execution: str) -> None:
+        """Work that was begun before its execution was kept ends when nobody comes for it."""
+        if (ahead := self._ahead.pop(execution, None)) is not None:
+            ahead.cancel()
 
     async def _piece(self, job_id: str, execution: str, index: int) -> Outcome:
         job = await self._book.read(job_id)

@@ -41,7 +41,7 @@ class Progress:
             self._next = time.monotonic() + TOLD_EVERY_S
             done = DRAWN_SHARE * event["step"] / event["steps"]
             with suppress(StoreUnavailable):  # the next word will do
-                await self._book.advance(self._job.id, done, {})
+                await self._book.advance(self._job, done, {})
 
 
 async def events_of(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[Event, None]:

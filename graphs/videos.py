@@ -108,11 +108,11 @@ class Videos:
         async def keep(reply: Reply) -> None:
             kept.update(await self._keep(job, principal, completed(reply.body)))
             made = {"attempt": call.request_id, "units": reply.units.nonzero(), "outcome": kept}
-            await patiently(job, lambda: self._book.advance(job.id, 0, {"made": made}))
+            await patiently(job, lambda: self._book.advance(job, 0, {"made": made}))
 
         call.keep = keep
         await self._until_there(call.model.card.application_name)
-        await self._book.advance(job.id, 0, {"attempt": call.request_id})
+        await self._book.advance(job, 0, {"attempt": call.request_id})
         progress = Progress(self._book, job)
         made: Event | None = None
         try:
@@ -240,7 +240,7 @@ class Videos:
 
     async def _count_lost(self, job: Job, error: Unavailable) -> None:
         lost = job.result.get("lost", 0) + 1
-        await self._book.advance(job.id, 0, {"lost": lost})
+        await self._book.advance(job, 0, {"lost": lost})
         if lost >= MOST_LOST:
             raise CarillonError(f"{error.message}, {lost} times: it is not tried again") from error
 

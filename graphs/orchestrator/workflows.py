@@ -108,7 +108,7 @@ class Workflows:
         async def told(share: float) -> None:
             with suppress(StoreUnavailable):  # the next word will do
                 known = {"blobs": sorted(journal.blobs)}
-                await self._book.advance(job.id, min(share, UNTOLD), known)
+                await self._book.advance(job, min(share, UNTOLD), known)
 
         execution = Execution(plan, around, told)
         outcome: Outcome = {}

@@ -42,6 +42,8 @@ from ingress.media.naming import hash_in, media_name
 from ingress.media.signing import SignedUrl, UrlSigner
 
 SWEEP_BATCH = 100
+SMALL_BYTES = 2**20
+"""Hashed in the event loop: a thread's turn takes longer than a millisecond when cores are busy."""
 logger = logging.getLogger("ray.serve")
 
 
@@ -238,7 +240,9 @@ class MediaStore:
     async def _keep(
         self, principal: Principal, files: Sequence[tuple[bytes, str]]
     ) -> list[OwnedMedia]:
-        blobs = await asyncio.to_thread(lambda: [_digest(data) for data, _ in files])
+        digests = functools.partial(_digests, files)
+        small = sum(len(data) for data, _ in files) <= SMALL_BYTES
+        blobs = digests() if small else await asyncio.to_thread(digests)
         writes = {
             Claim(blob, media_type, len(data)): functools.partial(self._blobs.write, blob, data)
             for blob, (data, media_type) in dict(zip(blobs, files, strict=True)).items()
@@ -288,5 +292,5 @@ class MediaStore:
         return None if days is None else self._now() + timedelta(days=days)
 
 
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def _digests(files: Sequence[tuple[bytes, str]]) -> list[str]:
+    return [hashlib.sha256(data).hexdigest() for data, _ in files]

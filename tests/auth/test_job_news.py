@@ -62,7 +62,7 @@ async def test_every_change_of_a_job_is_heard_also_one_that_its_tenant_makes(
         assert await waited(watch) < 1, "what changed before it watched is news"
         for change in (
             lambda: book.begin(job.id),
-            lambda: book.advance(job.id, 0.5, {}),
+            lambda: book.advance(job, 0.5, {}),
             lambda: book.cancel(job.tenant_id, "video", job.id),
         ):
             waiting = asyncio.create_task(waited(watch))
@@ -82,7 +82,7 @@ async def test_what_is_no_progress_and_what_happens_to_others_is_no_news(
     with news.of(job.id) as watch:
         await waited(watch)
         await book.begin(other.id)
-        await book.advance(job.id, 0, {"attempt": "a"})
+        await book.advance(job, 0, {"attempt": "a"})
         began = time.monotonic()
         await watch.change(0.3)
         assert time.monotonic() - began >= 0.3

@@ -263,7 +263,8 @@ async def streamed(model, context, **fields):
     return [json.loads(chunk.data.split(b"data: ")[1]) for chunk in chunks], chunks
 
 
-async def test_a_stream_tells_each_step_and_bills_with_the_video(model):
+async def test_a_stream_tells_how_far_it_is_and_bills_with_the_video(model, monkeypatch):
+    monkeypatch.setattr("deployments.video.TOLD_EVERY_S", 0.0)
     context = call()
     events, chunks = await streamed(model, context)
     kinds = [event["type"].removeprefix("video.") for event in events]
@@ -275,6 +276,12 @@ async def test_a_stream_tells_each_step_and_bills_with_the_video(model):
     assert context.done == chunks[-1].units
     whole, _ = await animated(model)
     assert events[-1]["video"] == whole["video"]
+
+
+async def test_steps_that_follow_each_other_quickly_are_not_all_told(model, monkeypatch):
+    monkeypatch.setattr("deployments.video.TOLD_EVERY_S", 60.0)
+    events, _ = await streamed(model, call())
+    assert [event["step"] for event in events[1:-1]] == [1, 3], "the first and the last are"
 
 
 async def test_a_caller_that_goes_away_stops_the_drawing_and_is_billed_to_there(model):

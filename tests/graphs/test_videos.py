@@ -63,7 +63,7 @@ async def test_what_a_killed_process_held_is_given_back_by_the_next_one(world, c
     call = await world.videos._call(job)
     principal = await world.path.identify(job.api_key_id, Scope.INFERENCE)
     await world.path._admit(call, job.api_key_id, principal)
-    await world.book.advance(job.id, 0.5, {"attempt": call.request_id})
+    await world.book.advance(job, 0.5, {"attempt": call.request_id})
     await world.runner.run(video["id"])
     assert (await ended(client, video["id"]))["status"] == "completed"
     assert [(s.status_code, s.units) for s in world.settlements] == [
