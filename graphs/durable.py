@@ -31,6 +31,8 @@ EXECUTOR = "jobs"
 RECOVERIES = 100
 ATTEMPTS = 8
 FIRST_RETRY_S = 1.0
+HEAD_START_S = 0.02
+"""For work in one step to reach its model: to write its execution down takes this process 5 ms."""
 MESSAGES_S = 1.0
 """Between looks for messages between workflows, which jobs have none of: the default wakes a thread
 a hundred times a second."""
@@ -91,9 +93,10 @@ class Durable:
         What is done in one step does not wait for that: it would be done again from its beginning
         whenever this process dies.
         """
-        if self._kinds[job.kind].in_one and job.execution not in self._ahead:
-            self._ahead[job.execution] = asyncio.create_task(self._whole(job))
         try:
+            if self._kinds[job.kind].in_one and job.execution not in self._ahead:
+                self._ahead[job.execution] = ahead = asyncio.create_task(self._whole(job))
+                await asyncio.wait({ahead}, timeout=HEAD_START_S)
             with SetWorkflowID(job.execution):
                 await DBOS.start_workflow_async(self._job, job.id)
         except BaseException:
