@@ -8,6 +8,7 @@ carry them, and jobs (`graphs.videos`) put them away.
 
 import asyncio
 import base64
+import math
 import time
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,7 @@ class Video:
         take = await asyncio.to_thread(self.takes.understood, request, call)
         events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
-        told_at = 0.0
+        told_at = -math.inf
 
         def tell(done: int, steps: int) -> None:
             nonlocal told_at

@@ -31,8 +31,6 @@ EXECUTOR = "jobs"
 RECOVERIES = 100
 ATTEMPTS = 8
 FIRST_RETRY_S = 1.0
-HEAD_START_S = 0.02
-"""For work in one step to reach its model: to write its execution down takes this process 5 ms."""
 MESSAGES_S = 1.0
 """Between looks for messages between workflows, which jobs have none of: the default wakes a thread
 a hundred times a second."""
@@ -58,7 +56,6 @@ class Durable:
         self._kinds = kinds
         self._freed = freed
         self._bodies: dict[object, tuple[str, str]] = {}
-        self._ahead: dict[str, asyncio.Task[None]] = {}
         # Stores and handles belong to this loop; DBOS has a loop of its own.
         self._loop = asyncio.get_running_loop()
         config: DBOSConfig = {
@@ -89,19 +86,9 @@ class Durable:
     async def start(self, job: Job) -> None:
         """Begin one that was claimed; one that was begun before is left to whoever has it. Returns
         when its execution is kept, and waits for PostgreSQL as long as that is away.
-
-        What is done in one step does not wait for that: it would be done again from its beginning
-        whenever this process dies.
         """
-        try:
-            if self._kinds[job.kind].in_one and job.execution not in self._ahead:
-                self._ahead[job.execution] = ahead = asyncio.create_task(self._whole(job))
-                await asyncio.wait({ahead}, timeout=HEAD_START_S)
-            with SetWorkflowID(job.execution):
-                await DBOS.start_workflow_async(self._job, job.id)
-        except BaseException:
-            self._let_go(job.execution)
-            raise
+        with SetWorkflowID(job.execution):
+            await DBOS.start_workflow_async(self._job, job.id)
 
     def _declared(self) -> Callable[[str], Coroutine[Any, Any, None]]:
         begin, piece = self._step("begin", self._begin), self._step("piece", self._piece)
@@ -133,7 +120,6 @@ class Durable:
             yield
         finally:
             del self._bodies[body]
-            self._loop.call_soon_threadsafe(self._let_go, execution)
             self._loop.call_soon_threadsafe(self._freed)
 
     def _step(
@@ -158,30 +144,18 @@ class Durable:
         """How many pieces are left, each a step of its own; of a kind that is done in one step all
         are done here.
         """
-        if (ahead := self._ahead.pop(execution, None)) is not None:
-            await ahead
-            return 0
         job = await self._book.begin(job_id, execution)
         if job.status.is_final or job.execution != execution:  # resumed since
             return 0
         kind = self._kinds[job.kind]
+        count = await kind.plan(job)
         if not kind.in_one:
-            return await kind.plan(job)
-        await self._whole(job)
-        return 0
-
-    async def _whole(self, job: Job) -> None:
-        """All of one that is in progress, to its end."""
-        kind = self._kinds[job.kind]
-        outcomes = [await kind.piece(job, index) for index in range(await kind.plan(job))]
+            return count
+        outcomes = [await kind.piece(job, index) for index in range(count)]
         result = await kind.finish(job, outcomes)
         # Tried again by itself: only who is killed here does the pieces again.
-        await patiently(job, lambda: self._book.complete(job.id, result, job.execution))
-
-    def _let_go(self, execution: str) -> None:
-        """Work that was begun before its execution was kept ends when nobody comes for it."""
-        if (ahead := self._ahead.pop(execution, None)) is not None:
-            ahead.cancel()
+        await patiently(job, lambda: self._book.complete(job_id, result, execution))
+        return 0
 
     async def _piece(self, job_id: str, execution: str, index: int) -> Outcome:
         job = await self._book.read(job_id)

@@ -49,7 +49,8 @@ class SocketEndpoint:
         except CarillonError as error:
             await self._refuse(socket, error)
         except Exception:
-            logger.exception("unhandled error on a WebSocket")
+            given = {"carillon_request_id": socket.headers.get("x-request-id", "")}
+            logger.exception("unhandled error on a WebSocket", extra=given)
             await self._refuse(socket, CarillonError("internal error"))
 
     async def _refuse(self, socket: WebSocket, error: CarillonError) -> None:
