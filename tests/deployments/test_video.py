@@ -167,8 +167,9 @@ async def test_videos_that_arrive_together_are_drawn_together_and_are_the_same_a
         return run(batch)
 
     monkeypatch.setattr(model.batcher, "_work", counted)
-    await asyncio.gather(*(animated(model, seconds=0.25, steps=1) for _ in range(3)))
-    sizes.clear()  # who comes first does not wait; these know that there is company
+    # There was company before, so whoever comes first waits, and long enough for a busy machine.
+    monkeypatch.setattr(model.batcher, "_company", True)
+    monkeypatch.setattr(model.batcher, "_wait_s", 2.0)
     together = await asyncio.gather(
         *(animated(model, seed=seed, seconds=0.25) for seed in (1, 2, 3)),
         animated(model, seed=1, seconds=0.25, steps=STEPS + 1),
