@@ -8,6 +8,8 @@ at each token's row what the embedding has at the row of the token before it.
 from itertools import pairwise
 from pathlib import Path
 
+from tests.deployments.byte_tokenizer import byte_tokenizer
+
 THOUGHT = "I need the weather"
 SAID = " It is cold."
 CALL = ("weather", {"city": "Oslo"})
@@ -33,27 +35,10 @@ WINDOW = 1024
 
 def write(folder: Path) -> None:
     """A directory that `source` of a language model can name."""
-    tokenizer = _tokenizer()
+    tokenizer = byte_tokenizer(MARKS, [*CALLS[1:-1], *ANSWERS[:-1]])
     tokenizer.save_pretrained(folder)
     _network(tokenizer).save_pretrained(folder)
     (folder / "chat_template.jinja").write_text(TEMPLATE)
-
-
-def _tokenizer():
-    """Of bytes: 256 of them, the model's marks, and the words of the script."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(letters)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(mark, special=True) for mark in MARKS])
-    words = [*CALLS[1:-1], *ANSWERS[:-1]]
-    tokenizer.add_tokens([AddedToken(word, special=False, normalized=False) for word in words])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>"
-    )
 
 
 def _network(tokenizer):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deployments.vision import Vision, VisionSettings
+from tests.deployments.byte_tokenizer import byte_tokenizer
 from tests.deployments.test_vision import OTHER, SEEN, ask, call, chat, describe
 
 MARKS = (
@@ -21,21 +22,6 @@ TEMPLATE = """{% for message in messages %}<|im_start|>{{ message.role }}
 {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
 {% endif %}"""
 WINDOW = 1024
-
-
-def _tokenizer():
-    """Of bytes: 256 of them, and the model's marks."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(letters)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(mark, special=True) for mark in MARKS])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>"
-    )
 
 
 def _network(tokenizer):
@@ -86,7 +72,7 @@ def _network(tokenizer):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     path: Path = tmp_path_factory.mktemp("qwen3-vl")
-    tokenizer = _tokenizer()
+    tokenizer = byte_tokenizer(MARKS)
     tokenizer.save_pretrained(path)
     _network(tokenizer).save_pretrained(path)
     pictures = {
